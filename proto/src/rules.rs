@@ -1,0 +1,81 @@
+//! The rules that the annotations declare, read once from the descriptors.
+
+use std::{
+    collections::HashMap,
+    sync::{LazyLock, OnceLock},
+};
+
+use prost_reflect::{DescriptorPool, MethodDescriptor};
+
+use crate::options::{Audit, Permission, Priority};
+
+/// What an RPC declares about itself.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// The path on the wire, `/package.Service/Method`.
+    pub path: String,
+    /// The package without `hersys.` and version: the service that answers.
+    pub package: String,
+    /// Who may call.
+    pub permission: Permission,
+    /// What is audited.
+    pub audit: Audit,
+    /// Where it stands in a surge.
+    pub priority: Priority,
+    /// The same `request_id` and body give the same answer.
+    pub idempotent_by_request_id: bool,
+    /// Services that may call an internal RPC.
+    pub peers: Vec<String>,
+    /// The answer is a stream.
+    pub streaming: bool,
+}
+
+/// The descriptors with their options resolved.
+pub fn pool() -> &'static DescriptorPool {
+    static POOL: OnceLock<DescriptorPool> = OnceLock::new();
+    POOL.get_or_init(|| DescriptorPool::decode(crate::DESCRIPTORS).expect("build.rs wrote valid descriptors"))
+}
+
+/// The rule of an RPC by its path on the wire.
+pub fn rule(path: &str) -> Option<&'static Rule> {
+    TABLE.get(path)
+}
+
+/// Every rule.
+pub fn rules() -> impl Iterator<Item = &'static Rule> {
+    TABLE.values()
+}
+
+static TABLE: LazyLock<HashMap<String, Rule>> = LazyLock::new(|| {
+    pool()
+        .services()
+        .filter(|service| service.package_name().starts_with("hersys."))
+        .flat_map(|service| service.methods().map(read).collect::<Vec<_>>())
+        .map(|rule| (rule.path.clone(), rule))
+        .collect()
+});
+
+fn read(method: MethodDescriptor) -> Rule {
+    let extension = pool().get_extension_by_name("hersys.options.v1.rule").expect("defined in options.proto");
+    let options = method.options();
+    let value = options.get_extension(&extension);
+    let declared = value.as_message().expect("a message by definition");
+    let number = |field: &str| declared.get_field_by_name(field).and_then(|v| v.as_enum_number()).unwrap_or(0);
+    let service = method.parent_service();
+    Rule {
+        path: format!("/{}/{}", service.full_name(), method.name()),
+        package: service.package_name().split('.').nth(1).unwrap_or_default().to_owned(),
+        permission: Permission::try_from(number("permission")).unwrap_or(Permission::Unspecified),
+        audit: Audit::try_from(number("audit")).unwrap_or(Audit::Unspecified),
+        priority: Priority::try_from(number("priority")).unwrap_or(Priority::Unspecified),
+        idempotent_by_request_id: declared
+            .get_field_by_name("idempotent_by_request_id")
+            .and_then(|v| v.as_bool())
+            .unwrap_or(false),
+        peers: declared
+            .get_field_by_name("peers")
+            .and_then(|v| v.as_list().map(|l| l.iter().filter_map(|p| p.as_str().map(str::to_owned)).collect()))
+            .unwrap_or_default(),
+        streaming: method.is_server_streaming(),
+    }
+}

@@ -1,0 +1,11 @@
+//! The command line for operators and integrators: an ordinary client of the gateway, and the library the tests use.
+
+pub mod cli;
+pub mod client;
+pub mod failure;
+mod figures;
+pub mod replay;
+mod session;
+pub mod wave;
+
+pub use client::{Client, Credentials};

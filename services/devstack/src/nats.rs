@@ -1,0 +1,137 @@
+//! A private NATS: TLS from the first byte, certificates as users, each with its own subjects, every write on disk.
+
+use std::{
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use anyhow::bail;
+use serde::{Deserialize, Serialize};
+
+use crate::{LISTENS_TO, certs::Files, process};
+
+const PROGRAM: &str = "nats-server";
+
+/// A private NATS server.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Nats {
+    /// Its process.
+    pub pid: u32,
+    /// Its port on 127.0.0.1.
+    pub port: u16,
+    /// Where JetStream keeps its files.
+    pub store_dir: PathBuf,
+    /// Its log.
+    pub log: PathBuf,
+    configuration: PathBuf,
+}
+
+impl Nats {
+    /// Prepares a server.
+    ///
+    /// # Errors
+    /// When no port is free.
+    pub fn make(run: &Path) -> anyhow::Result<Self> {
+        Ok(Self {
+            pid: 0,
+            port: process::free_port()?,
+            store_dir: run.join("nats"),
+            log: run.join("logs/nats.log"),
+            configuration: run.join("nats.conf"),
+        })
+    }
+
+    /// Starts the server with the given certificates and waits until it listens.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn start(&mut self, tools: &Path, certs: &Files) -> anyhow::Result<()> {
+        fs::create_dir_all(&self.store_dir)?;
+        fs::write(&self.configuration, self.settings(certs)?)?;
+        let mut command = Command::new(tools.join(PROGRAM));
+        command.arg("-c").arg(&self.configuration).env_clear();
+        self.pid = process::start(&mut command, &self.log)?;
+        let listens = || std::net::TcpStream::connect(("127.0.0.1", self.port)).is_ok();
+        if process::wait_until(Duration::from_secs(15), || listens() || !self.is_alive()) && self.is_alive() {
+            return Ok(());
+        }
+        bail!("NATS did not start; its log is {}", self.log.display())
+    }
+
+    fn settings(&self, certs: &Files) -> anyhow::Result<String> {
+        let mut users = String::new();
+        for (service, sources) in LISTENS_TO {
+            let stream = service.to_uppercase();
+            let mut publish = vec![
+                format!("hersys.{service}.>"),
+                format!("$JS.API.STREAM.INFO.{stream}"),
+                format!("$JS.API.STREAM.CREATE.{stream}"),
+            ];
+            for source in *sources {
+                let source = source.to_uppercase();
+                publish.extend([
+                    format!("$JS.API.STREAM.INFO.{source}"),
+                    format!("$JS.API.CONSUMER.INFO.{source}.{service}"),
+                    format!("$JS.API.CONSUMER.CREATE.{source}.{service}"),
+                    format!("$JS.API.CONSUMER.CREATE.{source}.{service}.>"),
+                    format!("$JS.API.CONSUMER.DURABLE.CREATE.{source}.{service}"),
+                    format!("$JS.API.CONSUMER.MSG.NEXT.{source}.{service}"),
+                    format!("$JS.ACK.{source}.{service}.>"),
+                ]);
+            }
+            let list = publish.iter().map(|subject| format!("\"{subject}\"")).collect::<Vec<_>>().join(", ");
+            writeln!(
+                users,
+                "    {{ user: \"{service}.hersys.internal\", permissions: {{ publish: {{ allow: [{list}] }}, \
+                 subscribe: {{ allow: [\"_INBOX.{service}.>\"] }} }} }}"
+            )?;
+        }
+        Ok(format!(
+            "listen: \"127.0.0.1:{port}\"
+server_name: hersys-dev
+max_payload: 1MB
+tls {{
+  ca_file: \"{ca}\"
+  cert_file: \"{cert}\"
+  key_file: \"{key}\"
+  verify_and_map: true
+  handshake_first: true
+  min_version: \"1.2\"
+  cipher_suites: [\"TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256\", \"TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384\", \
+             \"TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256\"]
+}}
+jetstream {{
+  store_dir: \"{store}\"
+  # An acknowledgement by the bus means it is on disk.
+  sync_interval: always
+  max_file_store: 8GB
+}}
+authorization {{
+  users: [
+{users}  ]
+}}
+",
+            port = self.port,
+            ca = certs.ca.display(),
+            cert = certs.cert.display(),
+            key = certs.key.display(),
+            store = self.store_dir.display(),
+        ))
+    }
+
+    /// Whether the server runs.
+    pub fn is_alive(&self) -> bool {
+        self.pid != 0 && process::is_alive(self.pid, PROGRAM)
+    }
+
+    /// Stops the server.
+    ///
+    /// # Errors
+    /// When it does not stop.
+    pub fn stop(&self) -> anyhow::Result<()> {
+        process::stop(self.pid, PROGRAM, nix::sys::signal::Signal::SIGTERM, Duration::from_secs(10))
+    }
+}

@@ -1,0 +1,121 @@
+//! Processes that outlive the command that started them, and are stopped by their own ids only.
+
+use std::{
+    fs::{self, File},
+    net::TcpListener,
+    os::unix::process::CommandExt as _,
+    path::Path,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, bail};
+use nix::{
+    errno::Errno,
+    sys::{
+        signal::{Signal, kill},
+        wait::{WaitPidFlag, waitpid},
+    },
+    unistd::Pid,
+};
+
+/// Starts a process in a group of its own, its output in a log file. Returns its id.
+///
+/// # Errors
+/// When it cannot be started.
+pub fn start(command: &mut Command, log: &Path) -> anyhow::Result<u32> {
+    let out = File::options().create(true).append(true).open(log).with_context(|| format!("open {}", log.display()))?;
+    let child = command
+        .stdin(Stdio::null())
+        .stdout(out.try_clone()?)
+        .stderr(out)
+        .process_group(0)
+        .spawn()
+        .with_context(|| format!("start {}", command.get_program().to_string_lossy()))?;
+    Ok(child.id())
+}
+
+/// Whether a process with this id runs this program.
+pub fn is_alive(pid: u32, program: &str) -> bool {
+    reap(pid);
+    fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| {
+        if line.is_empty() {
+            // In the middle of `exec`, or ended and not yet asked for.
+            return fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "));
+        }
+        let first = line.split(|byte| *byte == 0).next().unwrap_or_default();
+        Path::new(&*String::from_utf8_lossy(first)).file_name().is_some_and(|name| name.to_string_lossy() == program)
+    })
+}
+
+/// Sends a signal.
+///
+/// # Errors
+/// When there is no such process.
+pub fn signal(pid: u32, signal: Signal) -> anyhow::Result<()> {
+    kill(Pid::from_raw(i32::try_from(pid)?), signal).with_context(|| format!("signal process {pid}"))
+}
+
+/// Asks a process to stop and waits for it; after `patience` it is killed.
+///
+/// # Errors
+/// When it survives even that.
+pub fn stop(pid: u32, program: &str, ask: Signal, patience: Duration) -> anyhow::Result<()> {
+    if !is_alive(pid, program) {
+        return Ok(());
+    }
+    let _ = signal(pid, ask);
+    if wait_until(patience, || !is_alive(pid, program)) {
+        return Ok(());
+    }
+    let _ = signal(pid, Signal::SIGKILL);
+    if wait_until(Duration::from_secs(5), || !is_alive(pid, program)) {
+        return Ok(());
+    }
+    bail!("process {pid} ({program}) does not stop")
+}
+
+/// Looks again and again until something holds; `false` when it did not in time.
+pub fn wait_until(patience: Duration, mut holds: impl FnMut() -> bool) -> bool {
+    let started = Instant::now();
+    loop {
+        if holds() {
+            return true;
+        }
+        if started.elapsed() > patience {
+            return false;
+        }
+        pause();
+    }
+}
+
+/// A port nobody listens on.
+///
+/// # Errors
+/// When there is none.
+pub fn free_port() -> anyhow::Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0").context("find a free port")?.local_addr()?.port())
+}
+
+/// A given port if it is free, else another.
+///
+/// # Errors
+/// When there is none.
+pub fn port_or_free(wanted: u16) -> anyhow::Result<u16> {
+    if TcpListener::bind(("127.0.0.1", wanted)).is_ok() { Ok(wanted) } else { free_port() }
+}
+
+/// A child that ended stays a zombie until somebody asks for it.
+fn reap(pid: u32) {
+    if let Ok(pid) = i32::try_from(pid) {
+        match waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG)) {
+            Ok(_) | Err(Errno::ECHILD) => {}
+            Err(_) => {}
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a command waiting for processes, with nothing else to do")]
+fn pause() {
+    std::thread::sleep(Duration::from_millis(20));
+}

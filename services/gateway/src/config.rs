@@ -1,0 +1,33 @@
+//! Settings of the gateway.
+
+use clap::Parser;
+use runtime::config::Common;
+
+/// Settings of the gateway. Every one is a flag and an environment variable.
+#[derive(Clone, Debug, Parser)]
+#[command(version, about = "The gateway of HER-SYS")]
+pub struct Settings {
+    /// Settings every process shares.
+    #[command(flatten)]
+    pub common: Common,
+
+    /// Calls a signed-in principal may make per second, with ten seconds' worth in one go.
+    #[arg(long, env = "HERSYS_LIMIT_PER_PRINCIPAL", default_value_t = 50)]
+    pub per_principal: u32,
+
+    /// Calls one address may make per second, with ten seconds' worth in one go. A hospital shares an address.
+    #[arg(long, env = "HERSYS_LIMIT_PER_ADDRESS", default_value_t = 500)]
+    pub per_address: u32,
+
+    /// Anonymous calls (sign-in) one address may make per second, with ten seconds' worth in one go.
+    #[arg(long, env = "HERSYS_LIMIT_ANONYMOUS", default_value_t = 5)]
+    pub anonymous: u32,
+
+    /// Calls under way at once; beyond a share of it the less urgent ones are turned away.
+    #[arg(long, env = "HERSYS_IN_FLIGHT", default_value_t = 2_000)]
+    pub in_flight: usize,
+
+    /// Bytes a request body may have.
+    #[arg(long, env = "HERSYS_BODY_BYTES", default_value_t = 4 << 20)]
+    pub body_bytes: usize,
+}

@@ -1,0 +1,148 @@
+//! Limits per principal and per address, and shedding by priority when the whole gets too much.
+
+use std::{
+    net::IpAddr,
+    num::NonZeroU32,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use access::Caller;
+use governor::{DefaultKeyedRateLimiter, Quota};
+use proto::options::Priority;
+use uuid::Uuid;
+
+use crate::Settings;
+
+/// Limits of the gateway. Per process: divide by the number of replicas when configuring.
+pub(crate) struct Limits {
+    principals: DefaultKeyedRateLimiter<Uuid>,
+    addresses: DefaultKeyedRateLimiter<IpAddr>,
+    anonymous: DefaultKeyedRateLimiter<IpAddr>,
+    in_flight: Arc<AtomicUsize>,
+    most: usize,
+}
+
+/// A place among the calls under way; given back when dropped.
+pub(crate) struct Place(Arc<AtomicUsize>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// When it is worth trying again.
+pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(2);
+
+impl Limits {
+    pub(crate) fn new(settings: &Settings) -> Self {
+        Self {
+            principals: keyed(settings.per_principal),
+            addresses: keyed(settings.per_address),
+            anonymous: keyed(settings.anonymous),
+            in_flight: Arc::default(),
+            most: settings.in_flight,
+        }
+    }
+
+    /// Whether an address may call.
+    pub(crate) fn admits_address(&self, address: IpAddr) -> bool {
+        self.addresses.check_key(&address).is_ok()
+    }
+
+    /// Whether a principal, or an address without one, may call.
+    pub(crate) fn admits(&self, caller: Option<&Caller>, address: IpAddr) -> bool {
+        match caller {
+            Some(caller) => self.principals.check_key(&caller.user_id).is_ok(),
+            None => self.anonymous.check_key(&address).is_ok(),
+        }
+    }
+
+    /// A place for a call of a priority, while there is room for that priority.
+    pub(crate) fn place(&self, priority: Priority) -> Option<Place> {
+        let before = self.in_flight.fetch_add(1, Ordering::AcqRel);
+        let place = Place(Arc::clone(&self.in_flight));
+        (before < self.most * share(priority) / 100).then_some(place)
+    }
+
+    /// Forgets who has not called for a while.
+    pub(crate) fn forget(&self) {
+        self.principals.retain_recent();
+        self.addresses.retain_recent();
+        self.anonymous.retain_recent();
+    }
+}
+
+/// Up to which load, in percent, a priority is still served. Notification goes last.
+fn share(priority: Priority) -> usize {
+    match priority {
+        Priority::Notification => 100,
+        Priority::HealthReport => 90,
+        Priority::CaseWork => 80,
+        Priority::SignIn => 60,
+        Priority::Search => 50,
+        Priority::Statistics => 40,
+        Priority::Export | Priority::Unspecified => 30,
+    }
+}
+
+fn keyed<K: std::hash::Hash + Eq + Clone>(per_second: u32) -> DefaultKeyedRateLimiter<K> {
+    let rate = NonZeroU32::new(per_second).unwrap_or(NonZeroU32::MIN);
+    let burst = NonZeroU32::new(per_second.saturating_mul(10)).unwrap_or(NonZeroU32::MIN);
+    DefaultKeyedRateLimiter::keyed(Quota::per_second(rate).allow_burst(burst))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+    use proto::options::Priority;
+
+    use super::Limits;
+    use crate::Settings;
+
+    fn limits() -> Limits {
+        let arguments =
+            ["gateway", "--tls-ca=a", "--tls-cert=b", "--tls-key=c", "--in-flight=10", "--anonymous=1"];
+        Limits::new(&Settings::parse_from(arguments))
+    }
+
+    #[test]
+    fn in_a_surge_exports_go_first_and_notification_last() {
+        let limits = limits();
+        let mut held = Vec::new();
+        let order = [
+            Priority::Export,
+            Priority::Statistics,
+            Priority::Search,
+            Priority::SignIn,
+            Priority::CaseWork,
+            Priority::HealthReport,
+            Priority::Notification,
+        ];
+        let mut turned_away = Vec::new();
+        while turned_away.len() < order.len() {
+            for priority in order {
+                if !turned_away.contains(&priority) && limits.place(priority).is_none() {
+                    turned_away.push(priority);
+                }
+            }
+            held.extend(limits.place(Priority::Notification));
+        }
+        assert_eq!(turned_away, order);
+        assert_eq!(held.len(), 10);
+        held.clear();
+        assert!(limits.place(Priority::Export).is_some());
+    }
+
+    #[test]
+    fn an_anonymous_address_is_held_to_its_limit_and_another_is_not_touched() {
+        let (limits, one, other) = (limits(), [127, 0, 0, 1].into(), [127, 0, 0, 2].into());
+        let admitted = (0..50).filter(|_| limits.admits(None, one)).count();
+        assert!((10..=11).contains(&admitted), "{admitted}");
+        assert!(limits.admits(None, other));
+    }
+}

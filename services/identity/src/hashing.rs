@@ -1,0 +1,94 @@
+//! Password hashing behind a bulkhead: a log-in storm waits here and nowhere else.
+
+use std::sync::Arc;
+
+use argon2::{Argon2, PasswordHash, PasswordHasher as _, PasswordVerifier as _};
+use chassis::Error;
+use tokio::sync::Semaphore;
+
+/// Hashes under way at once: one core stays free for filing.
+const AT_ONCE: usize = 1;
+/// Callers that may wait for their turn; the next one is told to come back.
+const WAITING: usize = 40;
+
+/// Argon2id with 19 MiB and two passes.
+#[derive(Clone)]
+pub(crate) struct Hashing {
+    running: Arc<Semaphore>,
+    admitted: Arc<Semaphore>,
+    /// Checked where a log-in does not exist, so that an answer takes as long either way.
+    decoy: Arc<str>,
+}
+
+impl Hashing {
+    pub(crate) fn new() -> anyhow::Result<Self> {
+        let decoy = hash_now("a password nobody has")?;
+        Ok(Self {
+            running: Arc::new(Semaphore::new(AT_ONCE)),
+            admitted: Arc::new(Semaphore::new(AT_ONCE + WAITING)),
+            decoy: Arc::from(decoy),
+        })
+    }
+
+    pub(crate) async fn hash(&self, password: String) -> Result<String, Error> {
+        self.run(move || hash_now(&password)).await?.map_err(Error::Internal)
+    }
+
+    /// Whether the password fits the hash; without a hash the same work is done and the answer is no.
+    pub(crate) async fn verify(&self, password: String, hash: Option<String>) -> Result<bool, Error> {
+        let (hash, real) = hash.map_or_else(|| (self.decoy.to_string(), false), |hash| (hash, true));
+        let fits = self
+            .run(move || {
+                PasswordHash::new(&hash)
+                    .is_ok_and(|parsed| Argon2::default().verify_password(password.as_bytes(), &parsed).is_ok())
+            })
+            .await?;
+        Ok(fits && real)
+    }
+
+    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+        let _admitted = Arc::clone(&self.admitted).try_acquire_owned().map_err(|_| Error::Exhausted)?;
+        let running = Arc::clone(&self.running).acquire_owned().await.map_err(|_| Error::Exhausted)?;
+        let done = tokio::task::spawn_blocking(move || {
+            let _running = running;
+            work()
+        });
+        done.await.map_err(|error| Error::Internal(error.into()))
+    }
+}
+
+fn hash_now(password: &str) -> anyhow::Result<String> {
+    let hash: PasswordHash =
+        Argon2::default().hash_password(password.as_bytes()).map_err(|error| anyhow::anyhow!("hash: {error}"))?;
+    Ok(hash.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Hashing;
+
+    #[tokio::test]
+    async fn only_the_right_password_fits() {
+        let hashing = Hashing::new().unwrap();
+        let hash = hashing.hash("correct horse battery".to_owned()).await.unwrap();
+        assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
+        assert!(hashing.verify("correct horse battery".to_owned(), Some(hash.clone())).await.unwrap());
+        assert!(!hashing.verify("correct horse batterx".to_owned(), Some(hash)).await.unwrap());
+        assert!(!hashing.verify("a password nobody has".to_owned(), None).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_storm_is_turned_away_and_not_queued_for_ever() {
+        let hashing = Hashing::new().unwrap();
+        let storm: Vec<_> =
+            (0..200).map(|_| { let hashing = hashing.clone(); async move { hashing.verify("x".repeat(12), None).await } }).collect();
+        let mut tasks = tokio::task::JoinSet::new();
+        for attempt in storm {
+            tasks.spawn(attempt);
+        }
+        let answers = tasks.join_all().await;
+        let turned_away = answers.iter().filter(|answer| answer.is_err()).count();
+        assert!(turned_away >= 150, "{turned_away} of 200 turned away");
+        assert!(turned_away < 200);
+    }
+}

@@ -1,0 +1,128 @@
+//! The guard in front of every RPC: its declared rule, the token or the peer behind it, the permission.
+
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use http::{HeaderMap, Request, Response};
+use proto::options::Permission;
+use runtime::{
+    Clock,
+    problem::{self, Language, text},
+    server::Peer,
+};
+use tonic::{Status, body::Body};
+use tower::{Layer, Service};
+
+use crate::{Caller, Directory, policy, token::Verifier};
+
+/// Guards a service: an RPC without a rule, a caller without the permission, a peer not named, none gets in.
+#[derive(Clone)]
+pub struct Guard {
+    verifier: Verifier,
+    directory: Directory,
+}
+
+impl Guard {
+    /// Decides with these keys and this directory.
+    pub fn new(verifier: Verifier, directory: Directory) -> Self {
+        Self { verifier, directory }
+    }
+
+    async fn admit(&self, path: &str, headers: &HeaderMap, peer: Option<&Peer>) -> Result<Option<Caller>, Status> {
+        // gRPC's own services: health for probes, reflection for tools; both stay inside the mesh.
+        if path.starts_with("/grpc.health.v1.") || path.starts_with("/grpc.reflection.v1.") {
+            return Ok(None);
+        }
+        let rule = proto::rule(path).ok_or_else(|| Status::unimplemented("no such RPC"))?;
+        let peer = peer.and_then(|peer| peer.service.as_deref()).ok_or_else(problem::unauthenticated)?;
+        match rule.permission {
+            Permission::Internal if rule.peers.iter().any(|allowed| allowed == peer) => return Ok(None),
+            Permission::Public if peer == "gateway" || is_service(peer) => return Ok(None),
+            // Everything a person asks for comes through the only door.
+            _ if peer == "gateway" && rule.permission != Permission::Internal => {}
+            _ => return Err(Status::permission_denied("this service may not call that")),
+        }
+        let now = Clock.now();
+        let token = bearer(headers).ok_or_else(problem::unauthenticated)?;
+        let caller = self.verifier.check(token, now).await.ok_or_else(problem::unauthenticated)?;
+        let filing = rule.permission == Permission::NotificationFile;
+        if !self.directory.still_good(&caller, now, filing) {
+            return Err(problem::unauthenticated());
+        }
+        let rights = self.directory.rights(&caller);
+        if !policy::allows(rule.permission, caller.role, caller.kind, rights) {
+            return Err(problem::denied(&text(
+                "この操作を行う権限がありません。",
+                "Your role does not allow this.",
+            )));
+        }
+        Ok(Some(caller))
+    }
+}
+
+/// The token of an `authorization: Bearer` header.
+pub fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(http::header::AUTHORIZATION).iter();
+    let value = values.next()?.to_str().ok()?;
+    // Two headers are a way to show the gateway one token and the service another.
+    if values.next().is_some() {
+        return None;
+    }
+    value.strip_prefix("Bearer ")
+}
+
+fn is_service(peer: &str) -> bool {
+    matches!(peer, "identity" | "registry" | "notification" | "followup" | "beds" | "statistics")
+}
+
+impl<S> Layer<S> for Guard {
+    type Service = Guarded<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Guarded { inner, guard: self.clone() }
+    }
+}
+
+/// A guarded service.
+#[derive(Clone)]
+pub struct Guarded<S> {
+    inner: S,
+    guard: Guard,
+}
+
+impl<S> Service<Request<Body>> for Guarded<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let ready = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, ready);
+        let guard = self.guard.clone();
+        let accepted = request.headers().get(http::header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
+        let language = Language::from_header(accepted);
+        Box::pin(language.scope(async move {
+            let peer = request.extensions().get::<Peer>().cloned();
+            match guard.admit(request.uri().path(), request.headers(), peer.as_ref()).await {
+                Ok(caller) => {
+                    if let Some(caller) = caller {
+                        request.extensions_mut().insert(caller);
+                    }
+                    inner.call(request).await
+                }
+                Err(status) => Ok(status.into_http()),
+            }
+        }))
+    }
+}

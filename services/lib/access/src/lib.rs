@@ -1,0 +1,25 @@
+//! Who may: tokens, permissions, field classes, validation at the door, the directory, and the audit trail.
+
+pub mod audit;
+pub mod caller;
+pub mod classes;
+pub mod directory;
+pub mod door;
+pub mod guard;
+pub mod policy;
+pub mod token;
+pub mod validate;
+
+use std::sync::LazyLock;
+
+pub use caller::Caller;
+pub use directory::Directory;
+pub use door::Door;
+
+/// The tables of access. Run after every other set: its grants cover all tables.
+pub static MIGRATOR: LazyLock<sqlx::migrate::Migrator> = LazyLock::new(|| {
+    data::migrations![
+        "0001_access.sql" => include_str!("../migrations/0001_access.sql"),
+        "0002_grants.sql" => include_str!("../migrations/0002_grants.sql"),
+    ]
+});

@@ -1,0 +1,181 @@
+//! Access tokens: ES256 JWTs of ten minutes, checked by everybody with identity's public keys.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use arc_swap::ArcSwap;
+use aws_lc_rs::digest;
+use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header, jwk::JwkSet};
+use proto::identity::{GetJwksRequest, OrganisationKind, Role, identity_service_client::IdentityServiceClient};
+use runtime::mesh::Channel;
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::Caller;
+
+/// Who issues tokens.
+pub const ISSUER: &str = "https://identity.hersys.internal";
+/// Whom they are for.
+pub const AUDIENCE: &str = "hersys";
+/// The `typ` of an access token (RFC 9068): nothing else signed by identity passes for one.
+pub const TYPE: &str = "at+jwt";
+/// How long a token lives.
+pub const LIFETIME: time::Duration = time::Duration::minutes(10);
+
+/// Tokens remembered as good, so that the signature of each is checked once.
+const REMEMBERED: usize = 20_000;
+/// Unknown key ids make us ask identity again, at most this often.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
+/// No honest token is longer.
+const LONGEST: usize = 4_096;
+
+/// What a token says.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Claims {
+    /// Issuer.
+    pub iss: String,
+    /// Audience.
+    pub aud: String,
+    /// The user, or the case of a patient.
+    pub sub: Uuid,
+    /// Issued at, seconds.
+    pub iat: i64,
+    /// Ends at, seconds.
+    pub exp: i64,
+    /// The session.
+    pub sid: Uuid,
+    /// The organisation.
+    pub org: Uuid,
+    /// Its kind, by number.
+    pub knd: i32,
+    /// Its prefecture.
+    pub prf: u8,
+    /// The role, by number.
+    pub rol: i32,
+}
+
+/// Checks tokens.
+#[derive(Clone)]
+pub struct Verifier {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    identity: Channel,
+    keys: ArcSwap<HashMap<String, DecodingKey>>,
+    asked: tokio::sync::Mutex<Option<Instant>>,
+    good: Mutex<HashMap<[u8; 32], Caller>>,
+}
+
+impl Verifier {
+    /// Checks with the keys that identity publishes.
+    pub fn new(identity: Channel) -> Self {
+        let inner =
+            Inner { identity, keys: ArcSwap::default(), asked: tokio::sync::Mutex::default(), good: Mutex::default() };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Whether identity's keys are at hand, for the readiness probe. Asks for them where they are not.
+    pub async fn is_ready(&self) -> bool {
+        if self.inner.keys.load().is_empty() {
+            self.ask().await;
+        }
+        !self.inner.keys.load().is_empty()
+    }
+
+    /// The caller behind a token; `None` for whatever is wrong with it.
+    pub async fn check(&self, token: &str, now: OffsetDateTime) -> Option<Caller> {
+        if token.len() > LONGEST {
+            return None;
+        }
+        let fingerprint: [u8; 32] = digest::digest(&digest::SHA256, token.as_bytes()).as_ref().try_into().ok()?;
+        let remembered = self.inner.good.lock().ok().and_then(|good| good.get(&fingerprint).cloned());
+        if let Some(caller) = remembered {
+            return (now < caller.expires_at).then_some(caller);
+        }
+        let header = decode_header(token).ok()?;
+        if header.alg != Algorithm::ES256 || header.typ.as_deref() != Some(TYPE) {
+            return None;
+        }
+        let kid = header.kid?;
+        if !self.inner.keys.load().contains_key(&kid) {
+            self.ask().await;
+        }
+        let keys = self.inner.keys.load_full();
+        let caller = verify(token, keys.get(&kid)?, now)?;
+        if let Ok(mut good) = self.inner.good.lock() {
+            if good.len() >= REMEMBERED {
+                good.retain(|_, caller| now < caller.expires_at);
+                if good.len() >= REMEMBERED {
+                    good.clear();
+                }
+            }
+            good.insert(fingerprint, caller.clone());
+        }
+        Some(caller)
+    }
+
+    async fn ask(&self) {
+        let mut asked = self.inner.asked.lock().await;
+        if asked.is_some_and(|at| at.elapsed() < ASK_AGAIN) && !self.inner.keys.load().is_empty() {
+            return;
+        }
+        *asked = Some(Instant::now());
+        match self.fetch().await {
+            Ok(keys) => self.inner.keys.store(Arc::new(keys)),
+            Err(error) => tracing::warn!(error = %format!("{error:#}"), "Could not fetch identity's keys"),
+        }
+    }
+
+    async fn fetch(&self) -> anyhow::Result<HashMap<String, DecodingKey>> {
+        let mut client = IdentityServiceClient::new(self.inner.identity.clone());
+        let answer = client.get_jwks(GetJwksRequest {}).await.context("ask identity")?.into_inner();
+        keys_of(&answer.jwks_json)
+    }
+}
+
+/// The ES256 keys of a JSON Web Key Set.
+pub fn keys_of(jwks: &str) -> anyhow::Result<HashMap<String, DecodingKey>> {
+    let set: JwkSet = jsonwebtoken_json(jwks)?;
+    let mut keys = HashMap::new();
+    for jwk in &set.keys {
+        let kid = jwk.common.key_id.clone().context("a key has no id")?;
+        keys.insert(kid, DecodingKey::from_jwk(jwk).context("read a key")?);
+    }
+    Ok(keys)
+}
+
+fn jsonwebtoken_json(jwks: &str) -> anyhow::Result<JwkSet> {
+    serde_json::from_str(jwks).context("read the key set")
+}
+
+fn verify(token: &str, key: &DecodingKey, now: OffsetDateTime) -> Option<Caller> {
+    let mut rules = Validation::new(Algorithm::ES256);
+    rules.algorithms = vec![Algorithm::ES256];
+    rules.set_audience(&[AUDIENCE]);
+    rules.set_issuer(&[ISSUER]);
+    rules.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+    rules.leeway = 0;
+    let claims = decode::<Claims>(token, key, &rules).ok()?.claims;
+    let issued_at = OffsetDateTime::from_unix_timestamp(claims.iat).ok()?;
+    let expires_at = OffsetDateTime::from_unix_timestamp(claims.exp).ok()?;
+    // A token that lives longer than we issue, or comes from the future, was not issued by us.
+    let plausible = expires_at - issued_at <= LIFETIME && issued_at <= now + time::Duration::seconds(30);
+    let role = Role::try_from(claims.rol).ok()?;
+    (plausible && now < expires_at).then_some(Caller {
+        user_id: claims.sub,
+        organisation_id: claims.org,
+        kind: OrganisationKind::try_from(claims.knd).ok()?,
+        prefecture: claims.prf,
+        role,
+        session_id: claims.sid,
+        case_id: (role == Role::Patient).then_some(claims.sub),
+        issued_at,
+        expires_at,
+    })
+}

@@ -1,0 +1,232 @@
+//! From the outbox to the bus. One leader per service stamps each row once, in an order no reader can see change, and
+//! publishes. Stamping does not wait for NATS: the log can be read without it.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use async_nats::jetstream::{self, message::PublishMessage};
+use runtime::{
+    Shutdown,
+    metrics::{LAG, LagLabels},
+};
+use sqlx::{Connection as _, FromRow, PgConnection, PgPool};
+use time::{Date, OffsetDateTime};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use crate::{event, log, nats, outbox::Wake, pool::Database, subject};
+
+/// Rows stamped in one transaction.
+const BATCH: i64 = 1_000;
+/// Looks at the outbox at least this often: rows of other processes wake nobody here.
+const POLL: Duration = Duration::from_millis(100);
+/// Moves the watermark at least this often.
+const HEARTBEAT: Duration = Duration::from_millis(500);
+/// Waits this long before trying again what failed.
+const RETRY: Duration = Duration::from_secs(1);
+/// The advisory lock that makes one relay the leader of its database.
+const LEADER_LOCK: i64 = 0x4845_5253_5953;
+
+/// Starts stamping and publishing.
+pub fn start(service: &'static str, database: Database, pool: PgPool, bus: async_nats::Client, wake: Wake, shutdown: &Shutdown) {
+    let (stamped, to_publish) = watch::channel(0);
+    let stop = shutdown.clone();
+    shutdown.spawn("relay", async move {
+        while !stop.is_requested() {
+            let led = tokio::select! {
+                () = stop.requested() => return,
+                led = lead(&database, &wake, &stamped) => led,
+            };
+            if let Err(error) = led {
+                tracing::warn!(error = %format!("{error:#}"), "Relay lost its connection, trying again");
+            }
+            tokio::select! {
+                () = stop.requested() => return,
+                () = tokio::time::sleep(RETRY) => {}
+            }
+        }
+    });
+    let (stop, js) = (shutdown.clone(), jetstream::new(bus));
+    shutdown.spawn("publish", async move {
+        tokio::select! {
+            () = stop.requested() => {}
+            () = publish(service, &pool, &js, to_publish) => {}
+        }
+    });
+}
+
+#[derive(FromRow)]
+struct Unstamped {
+    ordinal: i64,
+    id: Uuid,
+    created_at: OffsetDateTime,
+}
+
+/// Waits to be the leader, then stamps until the connection fails.
+async fn lead(database: &Database, wake: &Wake, stamped: &watch::Sender<i64>) -> anyhow::Result<()> {
+    let mut connection = database.connection().await?;
+    while !sqlx::query_scalar::<_, bool>("select pg_try_advisory_lock($1)")
+        .bind(LEADER_LOCK)
+        .fetch_one(&mut connection)
+        .await
+        .context("ask for leadership")?
+    {
+        tokio::time::sleep(RETRY).await;
+    }
+    tracing::info!("Relay leads");
+    let mut partitions_for: Option<Date> = None;
+    loop {
+        let woken = wake.0.notified();
+        let (count, day, seq) = stamp(&mut connection).await?;
+        if partitions_for != Some(day) {
+            sqlx::query("select make_outbox_partition($1), make_outbox_partition(($1 + interval '1 month')::date)")
+                .bind(day)
+                .execute(&mut connection)
+                .await
+                .context("make the partitions of the log")?;
+            partitions_for = Some(day);
+        }
+        stamped.send_replace(seq);
+        if count < BATCH {
+            let _ = tokio::time::timeout(POLL, woken).await;
+        }
+    }
+}
+
+/// Stamps the rows that no transaction still under way could precede. Returns how many, today, and the last seq.
+async fn stamp(connection: &mut PgConnection) -> anyhow::Result<(i64, Date, i64)> {
+    let rows: Vec<Unstamped> = sqlx::query_as(
+        "select ordinal, id, created_at from outbox
+         where seq is null and xid < pg_snapshot_xmin(pg_current_snapshot())
+         order by ordinal limit $1",
+    )
+    .bind(BATCH)
+    .fetch_all(&mut *connection)
+    .await
+    .context("read the outbox")?;
+
+    if rows.is_empty() {
+        // Only a leader moves the watermark, and only now and then: it costs a commit.
+        let (seq, at): (i64, OffsetDateTime) = sqlx::query_as(
+            "with moved as (
+                 update relay set stamped_at = clock_timestamp()
+                 where stamped_at < clock_timestamp() - make_interval(secs => $1)
+                 returning stamped_seq, stamped_at
+             )
+             select stamped_seq, stamped_at from moved
+             union all
+             select stamped_seq, stamped_at from relay where not exists (select from moved)",
+        )
+        .bind(HEARTBEAT.as_secs_f64())
+        .fetch_one(&mut *connection)
+        .await
+        .context("move the watermark")?;
+        return Ok((0, at.date(), seq));
+    }
+
+    let mut tx = connection.begin().await.context("begin stamping")?;
+    let (last, at): (i64, OffsetDateTime) = sqlx::query_as(
+        "update relay set stamped_seq = stamped_seq + $1,
+                          stamped_at = greatest(clock_timestamp(), stamped_at + interval '1 microsecond')
+         returning stamped_seq, stamped_at",
+    )
+    .bind(i64::try_from(rows.len())?)
+    .fetch_one(&mut *tx)
+    .await
+    .context("take numbers")?;
+    let first = last - i64::try_from(rows.len())? + 1;
+    let ordinals: Vec<i64> = rows.iter().map(|row| row.ordinal).collect();
+    let months: Vec<OffsetDateTime> = rows.iter().map(|row| row.created_at).collect();
+    let done = sqlx::query(
+        "update outbox o set seq = $3 + n - 1, recorded_at = $4
+         from unnest($1::bigint[], $2::timestamptz[]) with ordinality as r (ordinal, created_at, n)
+         where o.ordinal = r.ordinal and o.created_at = r.created_at and o.seq is null",
+    )
+    .bind(&ordinals)
+    .bind(&months)
+    .bind(first)
+    .bind(at)
+    .execute(&mut *tx)
+    .await
+    .context("stamp")?;
+    anyhow::ensure!(done.rows_affected() == u64::try_from(rows.len())?, "somebody else stamps this log");
+    let hash = rows.iter().fold(0, |hash, row| hash ^ event::hash(row.id));
+    sqlx::query(
+        "insert into outbox_digest as d (day, count, hash, first_seq, last_seq) values ($1, $2, $3, $4, $5)
+         on conflict (day) do update
+         set count = d.count + excluded.count, hash = d.hash # excluded.hash, last_seq = excluded.last_seq",
+    )
+    .bind(at.date())
+    .bind(i64::try_from(rows.len())?)
+    .bind(hash)
+    .bind(first)
+    .bind(last)
+    .execute(&mut *tx)
+    .await
+    .context("update the digest")?;
+    tx.commit().await.context("commit the stamps")?;
+    Ok((i64::try_from(rows.len())?, at.date(), last))
+}
+
+/// Publishes what is stamped, in order, and remembers how far the bus has confirmed.
+async fn publish(service: &'static str, pool: &PgPool, js: &jetstream::Context, mut stamped: watch::Receiver<i64>) {
+    let mut published = None;
+    loop {
+        let target = *stamped.borrow_and_update();
+        if let Err(error) = publish_some(service, pool, js, target, &mut published).await {
+            tracing::warn!(error = %format!("{error:#}"), "Bus does not take events, trying again");
+            tokio::time::sleep(RETRY).await;
+            continue;
+        }
+        let lag = target - published.unwrap_or(0);
+        LAG.get_or_create(&LagLabels { stage: "outbox".to_owned() }).set(lag);
+        if lag <= 0 && stamped.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn publish_some(
+    service: &'static str,
+    pool: &PgPool,
+    js: &jetstream::Context,
+    stamped: i64,
+    published: &mut Option<i64>,
+) -> anyhow::Result<()> {
+    let from = match *published {
+        Some(seq) => seq,
+        None => {
+            nats::make_stream(js, service).await?;
+            let seq = sqlx::query_scalar("select published_seq from relay").fetch_one(pool).await?;
+            *published = Some(seq);
+            seq
+        }
+    };
+    if from >= stamped {
+        return Ok(());
+    }
+    let events = log::read(pool, from, BATCH.min(stamped - from)).await.context("read the log")?;
+    let mut acks = Vec::with_capacity(events.len());
+    for event in events {
+        let message = PublishMessage::build()
+            .payload(event.payload.clone().into())
+            .headers(nats::headers(service, &event))
+            .message_id(event.id.to_string())
+            .expected_stream(subject::stream(service));
+        acks.push((event.seq, js.send_publish(subject::event(service, &event.r#type), message).await?));
+    }
+    for (seq, ack) in acks {
+        if let Err(error) = ack.await {
+            // The stream may be gone with the server's storage: make it again before the next try.
+            *published = None;
+            return Err(error).context("publish");
+        }
+        *published = Some(seq);
+    }
+    sqlx::query("update relay set published_seq = greatest(published_seq, $1)")
+        .bind(published.unwrap_or(from))
+        .execute(pool)
+        .await
+        .context("remember what is published")?;
+    Ok(())
+}

@@ -1,0 +1,21 @@
+//! Names on the bus: the only place that spells them.
+
+/// The stream that carries a service's events.
+pub fn stream(service: &str) -> String {
+    service.to_uppercase()
+}
+
+/// Everything a service announces.
+pub fn all_of(service: &str) -> String {
+    format!("hersys.{service}.>")
+}
+
+/// One type of event.
+pub fn event(service: &str, r#type: &str) -> String {
+    format!("hersys.{service}.{type}")
+}
+
+/// The CloudEvents type of an event.
+pub fn cloud_event_type(r#type: &str) -> String {
+    format!("jp.go.hersys.{type}.v1")
+}

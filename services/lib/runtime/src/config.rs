@@ -1,0 +1,61 @@
+//! Settings every process shares. Each is a flag and an environment variable; nothing else reads the environment.
+
+use std::{collections::HashMap, net::SocketAddr, path::PathBuf};
+
+use clap::Args;
+
+/// Settings of every process of the mesh.
+#[derive(Args, Clone, Debug)]
+pub struct Common {
+    /// Where the process answers gRPC over TLS.
+    #[arg(long, env = "HERSYS_LISTEN", default_value = "127.0.0.1:0")]
+    pub listen: SocketAddr,
+
+    /// Where it answers health and metrics over TLS.
+    #[arg(long, env = "HERSYS_ADMIN_LISTEN", default_value = "127.0.0.1:0")]
+    pub admin_listen: SocketAddr,
+
+    /// The mesh's own certificates.
+    #[command(flatten)]
+    pub tls: TlsFiles,
+
+    /// The other services: `name=host:port`, separated by commas.
+    #[arg(long, env = "HERSYS_UPSTREAMS", value_delimiter = ',', value_parser = upstream)]
+    pub upstreams: Vec<(String, String)>,
+
+    /// What to log, in `tracing`'s filter syntax.
+    #[arg(long, env = "HERSYS_LOG", default_value = "info,sqlx=warn,async_nats=warn")]
+    pub log: String,
+
+    /// NATS server, `tls://host:port`.
+    #[arg(long, env = "HERSYS_NATS_URL", default_value = "tls://127.0.0.1:4222")]
+    pub nats_url: String,
+}
+
+impl Common {
+    /// The other services by name.
+    pub fn upstreams(&self) -> HashMap<String, String> {
+        self.upstreams.iter().cloned().collect()
+    }
+}
+
+/// Certificate files in PEM. They are read again when they change.
+#[derive(Args, Clone, Debug)]
+pub struct TlsFiles {
+    /// The certificate authority of the mesh.
+    #[arg(long = "tls-ca", env = "HERSYS_TLS_CA")]
+    pub ca: PathBuf,
+    /// This process's certificate chain.
+    #[arg(long = "tls-cert", env = "HERSYS_TLS_CERT")]
+    pub cert: PathBuf,
+    /// Its private key.
+    #[arg(long = "tls-key", env = "HERSYS_TLS_KEY")]
+    pub key: PathBuf,
+}
+
+fn upstream(text: &str) -> Result<(String, String), String> {
+    text.split_once('=')
+        .filter(|(name, address)| !name.is_empty() && address.contains(':'))
+        .map(|(name, address)| (name.to_owned(), address.to_owned()))
+        .ok_or_else(|| format!("`{text}` is not name=host:port"))
+}

@@ -1,0 +1,26 @@
+//! Start and stop: what every process of the mesh needs to run, and nothing about health.
+//!
+//! Settings, telemetry, TLS with reload, the gRPC server with its standard layers, the client for other services,
+//! the admin port, the clock, and an orderly stop.
+
+pub mod admin;
+pub mod clock;
+pub mod config;
+pub mod id;
+pub mod layers;
+pub mod mesh;
+pub mod metrics;
+pub mod personal;
+pub mod problem;
+pub mod server;
+pub mod shutdown;
+pub mod telemetry;
+pub mod tls;
+pub mod trace;
+
+pub use clock::Clock;
+pub use personal::Personal;
+pub use shutdown::Shutdown;
+
+/// Re-exported so that [`id!`] works in crates that do not name it.
+pub use uuid;

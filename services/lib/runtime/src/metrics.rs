@@ -1,0 +1,81 @@
+//! Prometheus metrics of the process. Labels are names of code, never of people.
+
+use std::sync::{LazyLock, Mutex};
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+    },
+    registry::Registry,
+};
+
+static REGISTRY: LazyLock<Mutex<Registry>> = LazyLock::new(|| Mutex::new(Registry::with_prefix("hersys")));
+
+/// Calls and their outcome.
+pub static RPCS: LazyLock<Family<RpcLabels, Counter>> =
+    LazyLock::new(|| register("rpcs", "Calls by RPC and gRPC status", Family::default()));
+
+/// How long calls took until their headers were ready.
+pub static RPC_SECONDS: LazyLock<Family<RpcName, Histogram>> = LazyLock::new(|| {
+    let buckets = || Histogram::new(exponential_buckets(0.000_5, 2.0, 15));
+    register("rpc_seconds", "Seconds until the response headers", Family::new_with_constructor(buckets))
+});
+
+/// How far the outbox is behind, and each consumer.
+pub static LAG: LazyLock<Family<LagLabels, Gauge>> =
+    LazyLock::new(|| register("lag_events", "Events committed and not yet handled, by stage", Family::default()));
+
+/// Connections of the database pool.
+pub static POOL: LazyLock<Family<PoolLabels, Gauge>> =
+    LazyLock::new(|| register("pool_connections", "Connections of the database pool by state", Family::default()));
+
+/// Labels of [`RPCS`].
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct RpcLabels {
+    /// The path of the RPC.
+    pub rpc: String,
+    /// The number of the gRPC status.
+    pub status: u32,
+}
+
+/// Labels of [`RPC_SECONDS`].
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct RpcName {
+    /// The path of the RPC.
+    pub rpc: String,
+}
+
+/// Labels of [`LAG`].
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct LagLabels {
+    /// `outbox`, or the owner whose events are consumed.
+    pub stage: String,
+}
+
+/// Labels of [`POOL`].
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct PoolLabels {
+    /// `open` or `idle`.
+    pub state: &'static str,
+}
+
+/// Adds a metric to the process's registry.
+pub fn register<M: prometheus_client::registry::Metric + Clone>(name: &str, help: &str, metric: M) -> M {
+    if let Ok(mut registry) = REGISTRY.lock() {
+        registry.register(name, help, metric.clone());
+    }
+    metric
+}
+
+/// The metrics as OpenMetrics text.
+pub fn render() -> String {
+    let mut text = String::new();
+    if let Ok(registry) = REGISTRY.lock() {
+        let _ = encode(&mut text, &registry);
+    }
+    text
+}

@@ -1,0 +1,192 @@
+//! TLS everywhere: 1.3 and 1.2, ECDHE and AEAD only (all that rustls offers), both sides with certificates inside the mesh.
+
+use std::{
+    fs,
+    path::Path,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use anyhow::{Context as _, bail, ensure};
+use arc_swap::ArcSwap;
+use rustls::{
+    ClientConfig, RootCertStore, ServerConfig,
+    client::ResolvesClientCert,
+    crypto::aws_lc_rs,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+    server::WebPkiClientVerifier,
+    sign::CertifiedKey,
+};
+
+use crate::{Shutdown, config::TlsFiles};
+
+/// How often the files are looked at. Kubernetes swaps symlinks, which inotify does not see.
+const RELOAD_EVERY: Duration = Duration::from_secs(10);
+
+const VERSIONS: &[&rustls::SupportedProtocolVersion] = &[&rustls::version::TLS13, &rustls::version::TLS12];
+
+/// The certificates of this process, as TLS configurations that follow their files.
+#[derive(Clone)]
+pub struct Tls {
+    files: TlsFiles,
+    /// For listeners inside the mesh: a client certificate of the mesh's authority is required.
+    pub mutual: Arc<ArcSwap<ServerConfig>>,
+    /// For the edge: the client shows no certificate.
+    pub edge: Arc<ArcSwap<ServerConfig>>,
+    /// For calls to other services.
+    pub client: Arc<ArcSwap<ClientConfig>>,
+    certificate: Arc<Current>,
+}
+
+/// Shows whatever certificate is current, for clients that keep one configuration for life.
+#[derive(Debug)]
+struct Current(ArcSwap<CertifiedKey>);
+
+impl ResolvesClientCert for Current {
+    fn resolve(&self, _: &[&[u8]], _: &[rustls::SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.load_full())
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+struct Loaded {
+    mutual: ServerConfig,
+    edge: ServerConfig,
+    client: ClientConfig,
+    certificate: CertifiedKey,
+}
+
+impl Tls {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// When a file is missing, is no PEM, or certificate and key do not belong together.
+    pub fn load(files: &TlsFiles) -> anyhow::Result<Self> {
+        crate::telemetry::install_crypto();
+        let loaded = load(files)?;
+        Ok(Self {
+            files: files.clone(),
+            mutual: Arc::new(ArcSwap::from_pointee(loaded.mutual)),
+            edge: Arc::new(ArcSwap::from_pointee(loaded.edge)),
+            client: Arc::new(ArcSwap::from_pointee(loaded.client)),
+            certificate: Arc::new(Current(ArcSwap::from_pointee(loaded.certificate))),
+        })
+    }
+
+    /// A client configuration for a long-lived connection that is no HTTP, such as NATS.
+    ///
+    /// # Errors
+    /// When the authority cannot be read.
+    pub fn plain_client(&self) -> anyhow::Result<ClientConfig> {
+        Ok(ClientConfig::builder_with_protocol_versions(VERSIONS)
+            .with_root_certificates(roots(&self.files.ca)?)
+            .with_client_cert_resolver(Arc::clone(&self.certificate) as Arc<dyn ResolvesClientCert>))
+    }
+
+    /// Follows the files: a renewed certificate is used by every connection from then on.
+    pub fn follow_files(&self, shutdown: &Shutdown) {
+        let (tls, stop) = (self.clone(), shutdown.clone());
+        shutdown.spawn("tls-reload", async move {
+            let mut seen = modified(&tls.files);
+            loop {
+                tokio::select! {
+                    () = stop.requested() => return,
+                    () = tokio::time::sleep(RELOAD_EVERY) => {}
+                }
+                let now = modified(&tls.files);
+                if now == seen {
+                    continue;
+                }
+                match load(&tls.files) {
+                    Ok(loaded) => {
+                        tls.mutual.store(Arc::new(loaded.mutual));
+                        tls.edge.store(Arc::new(loaded.edge));
+                        tls.client.store(Arc::new(loaded.client));
+                        tls.certificate.0.store(Arc::new(loaded.certificate));
+                        seen = now;
+                        tracing::info!("Took up renewed certificates");
+                    }
+                    // Half-written files: the old certificates stay in use until the next look.
+                    Err(error) => tracing::warn!(error = %format!("{error:#}"), "Kept the old certificates"),
+                }
+            }
+        });
+    }
+}
+
+/// A client configuration that trusts one authority and shows no certificate, for clients of the gateway.
+///
+/// # Errors
+/// When the file is missing or no PEM.
+pub fn client_of(ca: &Path) -> anyhow::Result<ClientConfig> {
+    crate::telemetry::install_crypto();
+    let mut config = ClientConfig::builder_with_protocol_versions(VERSIONS)
+        .with_root_certificates(roots(ca)?)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    Ok(config)
+}
+
+fn load(files: &TlsFiles) -> anyhow::Result<Loaded> {
+    let chain = CertificateDer::pem_file_iter(&files.cert)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .with_context(|| format!("read the certificate {}", files.cert.display()))?;
+    let key = PrivateKeyDer::from_pem_file(&files.key)
+        .with_context(|| format!("read the private key {}", files.key.display()))?;
+    ensure!(!chain.is_empty(), "{} holds no certificate", files.cert.display());
+    let certificate = CertifiedKey::from_der(chain.clone(), key.clone_key(), &aws_lc_rs::default_provider())
+        .context("certificate and private key do not belong together")?;
+    let roots = Arc::new(roots(&files.ca)?);
+
+    let verifier = WebPkiClientVerifier::builder(Arc::clone(&roots)).build().context("build the client verifier")?;
+    let mut mutual = ServerConfig::builder_with_protocol_versions(VERSIONS)
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(chain.clone(), key.clone_key())?;
+    mutual.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let mut edge = ServerConfig::builder_with_protocol_versions(VERSIONS)
+        .with_no_client_auth()
+        .with_single_cert(chain.clone(), key.clone_key())?;
+    edge.alpn_protocols = mutual.alpn_protocols.clone();
+    let mut client = ClientConfig::builder_with_protocol_versions(VERSIONS)
+        .with_root_certificates(roots)
+        .with_client_auth_cert(chain, key)?;
+    client.alpn_protocols = vec![b"h2".to_vec()];
+    Ok(Loaded { mutual, edge, client, certificate })
+}
+
+fn roots(ca: &Path) -> anyhow::Result<RootCertStore> {
+    let mut roots = RootCertStore::empty();
+    let file = CertificateDer::pem_file_iter(ca).with_context(|| format!("read the authority {}", ca.display()))?;
+    for certificate in file {
+        roots.add(certificate?)?;
+    }
+    if roots.is_empty() {
+        bail!("{} holds no certificate", ca.display());
+    }
+    Ok(roots)
+}
+
+fn modified(files: &TlsFiles) -> [Option<(SystemTime, u64)>; 3] {
+    [&files.ca, &files.cert, &files.key]
+        .map(|path| fs::metadata(path).ok().and_then(|m| Some((m.modified().ok()?, m.len()))))
+}
+
+/// The name of a service from its certificate's one SPIFFE id, `spiffe://hersys.local/svc/<name>`.
+pub fn service_name(certificate: &CertificateDer<'_>) -> Option<String> {
+    use x509_parser::extensions::GeneralName;
+
+    let (_, certificate) = x509_parser::parse_x509_certificate(certificate).ok()?;
+    let names = certificate.subject_alternative_name().ok()??;
+    let mut uris = names.value.general_names.iter().filter_map(|name| match name {
+        GeneralName::URI(uri) => Some(*uri),
+        _ => None,
+    });
+    let uri = uris.next()?;
+    if uris.next().is_some() {
+        return None;
+    }
+    uri.strip_prefix("spiffe://hersys.local/svc/").map(str::to_owned)
+}

@@ -1,0 +1,81 @@
+-- Persons, their episodes of illness, and who has which relation to them.
+
+create table person (
+    person_id   uuid        primary key,
+    -- The particulars as a protobuf message, sealed: identity and contact are encrypted at rest.
+    sealed      bytea       not null,
+    -- Blind indexes of normalised values, for finding the same person again.
+    name_birth  bytea,
+    phone       bytea,
+    created_at  timestamptz not null default now()
+);
+-- Serves matching at every filing and registration.
+create index person_name_birth on person (name_birth);
+create index person_phone on person (phone);
+
+-- An episode. Coded facts only.
+create table cases (
+    case_id            uuid        primary key,
+    person_id          uuid        not null references person,
+    version            bigint      not null,
+    access_sealed      bytea       not null,
+    access_hash        bytea       not null,
+    sex                smallint    not null,
+    age_band           smallint    not null,
+    diagnosis_class    smallint    not null,
+    report_date        date,
+    onset_date         date,
+    diagnosis_date     date,
+    test_date          date,
+    test_result        smallint    not null,
+    test_count         integer     not null,
+    placement          smallint    not null,
+    placement_since    date,
+    outcome            smallint    not null,
+    outcome_date       date,
+    receiving_centre   uuid,
+    responsible_centre uuid,
+    prefecture         smallint    not null,
+    created_at         timestamptz not null,
+    updated_at         timestamptz not null,
+    constraint cases_access_key unique (access_hash)
+);
+-- Serves matching: the open episodes of a person.
+create index cases_person on cases (person_id, created_at desc);
+
+create table case_test (
+    case_id    uuid     not null references cases,
+    number     integer  not null,
+    method     smallint not null,
+    specimen   smallint not null,
+    result     smallint not null,
+    sampled_on date,
+    primary key (case_id, number)
+);
+
+create table case_notification (
+    notification_id uuid primary key,
+    case_id         uuid not null references cases
+);
+create index case_notification_case on case_notification (case_id);
+
+-- Who has which relation to a case, from when to when. Never deleted: ended.
+create table case_grant (
+    case_id         uuid        not null references cases,
+    organisation_id uuid        not null,
+    relation        smallint    not null,
+    since           timestamptz not null,
+    until           timestamptz,
+    primary key (case_id, organisation_id, relation)
+);
+
+-- One row per organisation and case it may see, with a copied sort key: every role lists by one index.
+create table case_list (
+    organisation_id uuid        not null,
+    case_id         uuid        not null references cases,
+    relations       smallint[]  not null,
+    is_open         boolean     not null,
+    updated_at      timestamptz not null,
+    primary key (organisation_id, case_id)
+);
+create index case_list_newest on case_list (organisation_id, updated_at desc, case_id desc);

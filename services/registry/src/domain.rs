@@ -1,0 +1,358 @@
+//! Cases and the rules by which they change. No I/O.
+
+use japan::{age, name};
+use proto::registry::{
+    AgeBand, CaseChanged, DiagnosisClass, Outcome, Person, Placement, Relation, Sex, Specimen, TestMethod, TestResult,
+};
+use runtime::problem::{Text, text};
+use time::{Date, OffsetDateTime};
+use uuid::Uuid;
+
+runtime::id!(
+    /// A person.
+    PersonId
+);
+runtime::id!(
+    /// An episode of illness of one person.
+    CaseId
+);
+
+/// An episode: its coded facts and its version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Case {
+    /// The case.
+    pub id: CaseId,
+    /// The person.
+    pub person_id: PersonId,
+    /// From 1; every change adds one.
+    pub version: i64,
+    /// The patient access ID, sealed.
+    pub access_sealed: Vec<u8>,
+    /// Its blind index.
+    pub access_hash: Vec<u8>,
+    /// Sex.
+    pub sex: Sex,
+    /// Age band at diagnosis.
+    pub age_band: AgeBand,
+    /// The class of the diagnosis, once notified.
+    pub diagnosis_class: DiagnosisClass,
+    /// 報告年月日.
+    pub report_date: Option<Date>,
+    /// 発病年月日.
+    pub onset_date: Option<Date>,
+    /// 診断年月日.
+    pub diagnosis_date: Option<Date>,
+    /// The first positive sampling day, else the first.
+    pub test_date: Option<Date>,
+    /// The latest result.
+    pub test_result: TestResult,
+    /// Tests so far.
+    pub test_count: i32,
+    /// Where the person is cared for.
+    pub placement: Placement,
+    /// Since when.
+    pub placement_since: Option<Date>,
+    /// How the episode ended.
+    pub outcome: Outcome,
+    /// When.
+    pub outcome_date: Option<Date>,
+    /// 届出を受理した保健所.
+    pub receiving_centre: Option<Uuid>,
+    /// 所在地を管轄する保健所.
+    pub responsible_centre: Option<Uuid>,
+    /// The prefecture of the centre.
+    pub prefecture: u8,
+    /// When it was opened.
+    pub created_at: OffsetDateTime,
+    /// When it last changed.
+    pub updated_at: OffsetDateTime,
+}
+
+/// One test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Test {
+    /// How it was tested.
+    pub method: TestMethod,
+    /// What was tested.
+    pub specimen: Specimen,
+    /// What came out.
+    pub result: TestResult,
+    /// 検体採取日.
+    pub sampled_on: Option<Date>,
+}
+
+/// What a filed notification says about a case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Notified {
+    /// Item 1.
+    pub diagnosis_class: DiagnosisClass,
+    /// 報告年月日.
+    pub report_date: Date,
+    /// Item 16.
+    pub onset_date: Option<Date>,
+    /// Item 14.
+    pub diagnosis_date: Option<Date>,
+    /// Item 17.
+    pub died_on: Option<Date>,
+    /// Item 3.
+    pub sex: Sex,
+    /// Item 5.
+    pub age_band: AgeBand,
+    /// Whose inbox it reached.
+    pub receiving_centre: Uuid,
+    /// That centre's prefecture.
+    pub prefecture: u8,
+}
+
+impl Case {
+    /// Whether the episode goes on.
+    pub fn is_open(&self) -> bool {
+        self.outcome == Outcome::Unspecified
+    }
+
+    /// A newer version, changed now.
+    pub fn step(&mut self, now: OffsetDateTime) {
+        self.version += 1;
+        self.updated_at = now.max(self.updated_at);
+    }
+
+    /// Takes a test into account. The day of the first positive sample is the case's test date.
+    pub fn take_test(&mut self, test: &Test) {
+        let first_positive = test.result == TestResult::Positive && self.test_result != TestResult::Positive;
+        if self.test_date.is_none() || first_positive {
+            self.test_date = test.sampled_on.or(self.test_date);
+        }
+        if test.result != TestResult::Pending || self.test_result == TestResult::Unspecified {
+            self.test_result = test.result;
+        }
+        self.test_count += 1;
+    }
+
+    /// Takes a notification into account. The first report stays the day of the report; a later confirmation raises the class.
+    pub fn take_notification(&mut self, notified: &Notified) {
+        let raises = rank(notified.diagnosis_class) > rank(self.diagnosis_class);
+        if raises || self.report_date.is_none() {
+            // A case is counted on the day it was first reported as what it is now.
+            self.report_date = Some(notified.report_date);
+            self.diagnosis_class = notified.diagnosis_class;
+        }
+        self.onset_date = notified.onset_date.or(self.onset_date);
+        self.diagnosis_date = notified.diagnosis_date.or(self.diagnosis_date);
+        if notified.sex != Sex::Unspecified {
+            self.sex = notified.sex;
+        }
+        if notified.age_band != AgeBand::Unspecified {
+            self.age_band = notified.age_band;
+        }
+        if let Some(died_on) = notified.died_on {
+            self.outcome = Outcome::Died;
+            self.outcome_date = Some(died_on);
+        }
+        self.receiving_centre.get_or_insert(notified.receiving_centre);
+        self.responsible_centre = Some(notified.receiving_centre);
+        self.prefecture = notified.prefecture;
+    }
+
+    /// Ends the episode.
+    ///
+    /// # Errors
+    /// When it has ended otherwise: a wrong outcome is corrected, not overwritten.
+    pub fn end(&mut self, outcome: Outcome, date: Option<Date>) -> Result<(), Text> {
+        if !self.is_open() && self.outcome != outcome {
+            return Err(text("この症例は既に転帰が登録されています。", "This case already has another outcome."));
+        }
+        if let (Some(reported), Some(ended)) = (self.onset_date.or(self.test_date), date)
+            && ended < reported
+        {
+            return Err(text("転帰日が発病日・検体採取日より前です。", "The outcome lies before onset and sampling."));
+        }
+        self.outcome = outcome;
+        self.outcome_date = date.or(self.outcome_date);
+        Ok(())
+    }
+
+    /// The event that tells this version.
+    pub fn changed(&self, grants: Vec<proto::registry::Grant>) -> CaseChanged {
+        let day = |date: Option<Date>| date.map(|date| date.to_string()).unwrap_or_default();
+        let centre = self.receiving_centre.or(self.responsible_centre);
+        CaseChanged {
+            case_id: self.id.to_string(),
+            version: self.version,
+            prefecture: i32::from(self.prefecture),
+            centre_id: centre.map(|id| id.to_string()).unwrap_or_default(),
+            sex: self.sex.into(),
+            age_band: self.age_band.into(),
+            diagnosis_class: self.diagnosis_class.into(),
+            report_date: day(self.report_date),
+            onset_date: day(self.onset_date),
+            test_date: day(self.test_date),
+            test_result: self.test_result.into(),
+            placement: self.placement.into(),
+            outcome: self.outcome.into(),
+            outcome_date: day(self.outcome_date),
+            grants,
+            test_count: self.test_count,
+        }
+    }
+}
+
+/// How much a class says: a suspicion gives way to a finding.
+fn rank(class: DiagnosisClass) -> u8 {
+    match class {
+        DiagnosisClass::Unspecified => 0,
+        DiagnosisClass::Suspected => 1,
+        DiagnosisClass::SuspectedDeceased => 2,
+        DiagnosisClass::AsymptomaticCarrier => 3,
+        DiagnosisClass::Confirmed => 4,
+        DiagnosisClass::Deceased => 5,
+    }
+}
+
+/// The age band on a day: the stated one where a source gives no more, else from the birth date.
+pub fn age_band(stated: AgeBand, born: Option<Date>, on: Date) -> AgeBand {
+    if stated != AgeBand::Unspecified {
+        return stated;
+    }
+    match born.and_then(|born| age::on(on, born)) {
+        None => AgeBand::Unknown,
+        Some(0..10) => AgeBand::Under10,
+        Some(10..20) => AgeBand::AgeBand10s,
+        Some(20..30) => AgeBand::AgeBand20s,
+        Some(30..40) => AgeBand::AgeBand30s,
+        Some(40..50) => AgeBand::AgeBand40s,
+        Some(50..60) => AgeBand::AgeBand50s,
+        Some(60..70) => AgeBand::AgeBand60s,
+        Some(70..80) => AgeBand::AgeBand70s,
+        Some(80..90) => AgeBand::AgeBand80s,
+        Some(90..100) => AgeBand::AgeBand90s,
+        Some(100..) => AgeBand::AgeBand100OrOver,
+    }
+}
+
+/// What two records of one person have in common. `None` where too little is known to call anybody the same.
+pub fn match_key(person: &Person) -> Option<String> {
+    let name = if person.name_kana.is_empty() { &person.name_kanji } else { &person.name_kana };
+    let key = name::search_key(name);
+    (!key.is_empty() && !person.birth_date.is_empty()).then(|| format!("{key}|{}", person.birth_date))
+}
+
+/// The relation in which an organisation of a kind registers or files.
+pub fn relation_of_filer(kind: proto::identity::OrganisationKind) -> Relation {
+    use proto::identity::OrganisationKind as Kind;
+    match kind {
+        Kind::HealthCentre | Kind::City => Relation::ResponsibleCentre,
+        Kind::ConsultationCentre => Relation::ConsultationCentre,
+        _ => Relation::Reporter,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::registry::{AgeBand, DiagnosisClass, Outcome, Person, Placement, Sex, Specimen, TestMethod, TestResult};
+    use time::{OffsetDateTime, macros::date};
+    use uuid::Uuid;
+
+    use super::{Case, CaseId, Notified, PersonId, Test, age_band, match_key};
+
+    fn case() -> Case {
+        Case {
+            id: CaseId::new(),
+            person_id: PersonId::new(),
+            version: 1,
+            access_sealed: Vec::new(),
+            access_hash: Vec::new(),
+            sex: Sex::Unspecified,
+            age_band: AgeBand::Unknown,
+            diagnosis_class: DiagnosisClass::Unspecified,
+            report_date: None,
+            onset_date: None,
+            diagnosis_date: None,
+            test_date: None,
+            test_result: TestResult::Unspecified,
+            test_count: 0,
+            placement: Placement::Unspecified,
+            placement_since: None,
+            outcome: Outcome::Unspecified,
+            outcome_date: None,
+            receiving_centre: None,
+            responsible_centre: None,
+            prefecture: 27,
+            created_at: OffsetDateTime::UNIX_EPOCH,
+            updated_at: OffsetDateTime::UNIX_EPOCH,
+        }
+    }
+
+    fn test(result: TestResult, day: u8) -> Test {
+        let sampled_on = Some(time::Date::from_calendar_date(2020, time::Month::May, day).unwrap());
+        Test { method: TestMethod::NucleicAcid, specimen: Specimen::Saliva, result, sampled_on }
+    }
+
+    fn notified(class: DiagnosisClass, day: u8) -> Notified {
+        Notified {
+            diagnosis_class: class,
+            report_date: time::Date::from_calendar_date(2020, time::Month::May, day).unwrap(),
+            onset_date: None,
+            diagnosis_date: None,
+            died_on: None,
+            sex: Sex::Female,
+            age_band: AgeBand::AgeBand40s,
+            receiving_centre: Uuid::now_v7(),
+            prefecture: 27,
+        }
+    }
+
+    #[test]
+    fn the_first_positive_sample_dates_the_case() {
+        let mut case = case();
+        case.take_test(&test(TestResult::Negative, 1));
+        assert_eq!(case.test_date, Some(date!(2020 - 05 - 01)));
+        case.take_test(&test(TestResult::Positive, 3));
+        case.take_test(&test(TestResult::Positive, 5));
+        case.take_test(&test(TestResult::Pending, 6));
+        assert_eq!((case.test_date, case.test_result, case.test_count), (Some(date!(2020 - 05 - 03)), TestResult::Positive, 4));
+    }
+
+    #[test]
+    fn a_confirmation_counts_on_its_own_day_and_a_second_one_changes_nothing() {
+        let mut case = case();
+        case.take_notification(&notified(DiagnosisClass::Suspected, 2));
+        case.take_notification(&notified(DiagnosisClass::Confirmed, 4));
+        case.take_notification(&notified(DiagnosisClass::Confirmed, 9));
+        case.take_notification(&notified(DiagnosisClass::Suspected, 9));
+        assert_eq!((case.report_date, case.diagnosis_class), (Some(date!(2020 - 05 - 04)), DiagnosisClass::Confirmed));
+    }
+
+    #[test]
+    fn the_receiving_centre_stays_who_received_it_first() {
+        let (mut case, first, second) = (case(), notified(DiagnosisClass::Confirmed, 1), notified(DiagnosisClass::Confirmed, 2));
+        case.take_notification(&first);
+        case.take_notification(&second);
+        assert_eq!(case.receiving_centre, Some(first.receiving_centre));
+        assert_eq!(case.responsible_centre, Some(second.receiving_centre));
+    }
+
+    #[test]
+    fn an_outcome_is_not_overwritten_by_another() {
+        let mut case = case();
+        assert!(case.end(Outcome::Released, Some(date!(2020 - 05 - 20))).is_ok());
+        assert!(case.end(Outcome::Released, None).is_ok());
+        assert_eq!(case.outcome_date, Some(date!(2020 - 05 - 20)));
+        assert!(case.end(Outcome::Died, None).is_err());
+    }
+
+    #[test]
+    fn a_stated_band_wins_and_the_unknown_stays_unknown() {
+        let (on, born) = (date!(2020 - 05 - 13), Some(date!(1980 - 05 - 14)));
+        assert_eq!(age_band(AgeBand::Unspecified, born, on), AgeBand::AgeBand30s);
+        assert_eq!(age_band(AgeBand::Preschool, born, on), AgeBand::Preschool);
+        assert_eq!(age_band(AgeBand::Unspecified, None, on), AgeBand::Unknown);
+    }
+
+    #[test]
+    fn nobody_is_matched_on_a_name_alone() {
+        let person = Person { name_kana: "ヤマダ タロウ".to_owned(), ..Person::default() };
+        assert_eq!(match_key(&person), None);
+        let born = Person { birth_date: "1980-01-31".to_owned(), ..person };
+        assert_eq!(match_key(&born).as_deref(), Some("ヤマダタロウ|1980-01-31"));
+    }
+}

@@ -1,0 +1,62 @@
+//! What statistics hears: every version of every case, as a fact without a name.
+
+use async_trait::async_trait;
+use data::{Event, Failure, Projection};
+use japan::date;
+use proto::registry::CaseChanged;
+use sqlx::PgConnection;
+use time::Date;
+use uuid::Uuid;
+
+use crate::store::{self, Fact};
+
+/// Hears the registry.
+pub(crate) struct Hears;
+
+#[async_trait]
+impl Projection for Hears {
+    type Fetched = ();
+
+    fn source(&self) -> &'static str {
+        "registry"
+    }
+
+    async fn fetch(&self, _: &[Event]) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    async fn apply(&self, tx: &mut PgConnection, events: &[Event], (): &()) -> Result<(), Failure> {
+        let facts: Vec<Fact> =
+            events.iter().filter(|event| event.r#type == "case.changed").map(fact).collect::<Result<_, _>>()?;
+        if !facts.is_empty() {
+            store::insert_facts(tx, &facts).await?;
+        }
+        Ok(())
+    }
+
+    async fn reset(&self, tx: &mut PgConnection) -> sqlx::Result<bool> {
+        sqlx::query("delete from case_fact").execute(tx).await?;
+        Ok(true)
+    }
+}
+
+fn fact(event: &Event) -> Result<Fact, Failure> {
+    let changed: CaseChanged = event.decode()?;
+    Ok(Fact {
+        case_id: Uuid::try_parse(&changed.case_id).map_err(|_| Failure::Dead("case_id is malformed".to_owned()))?,
+        version: changed.version,
+        recorded_from: event.recorded_at,
+        centre_id: Uuid::try_parse(&changed.centre_id).ok(),
+        report_date: day(&changed.report_date)?,
+        onset_date: day(&changed.onset_date)?,
+        test_date: day(&changed.test_date)?,
+        changed,
+    })
+}
+
+fn day(text: &str) -> Result<Option<Date>, Failure> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    date::parse(text).map(Some).map_err(|_| Failure::Dead("carries an impossible date".to_owned()))
+}

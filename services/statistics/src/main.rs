@@ -1,0 +1,6 @@
+//! The statistics service.
+
+#[tokio::main]
+async fn main() -> std::process::ExitCode {
+    chassis::main("statistics", statistics::MIGRATIONS, statistics::run).await
+}
