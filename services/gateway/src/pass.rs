@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, Request, Response, header};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use runtime::{layers, mesh::Channel, problem};
-use tonic::{Status, body::Body};
+use tonic::{Code, Status, body::Body};
 
 use crate::{body::Timed, limits::Place};
 
@@ -41,6 +41,11 @@ pub(crate) async fn pass(
         Ok(Err(error)) => return Err(status_of(&error, body_bytes)),
         Err(_elapsed) => return Err(Status::deadline_exceeded("the deadline passed")),
     };
+    // A service refuses a message that announces more than it takes before any handler sees it, with a code of the
+    // transport. No RPC of the contract answers OUT_OF_RANGE itself.
+    if Status::from_header_map(response.headers()).is_some_and(|status| status.code() == Code::OutOfRange) {
+        return Err(too_large(body_bytes));
+    }
     Ok(response.map(|body| Body::new(Timed::new(body, life, place))))
 }
 

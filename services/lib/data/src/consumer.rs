@@ -30,7 +30,7 @@ const PULSE: Duration = Duration::from_secs(1);
 /// How long to wait before trying again what may work later.
 const RETRY: Duration = Duration::from_millis(500);
 /// How often a day's count and hash are compared with the owner's.
-const RECONCILE: Duration = Duration::from_mins(1);
+const RECONCILE: Duration = Duration::from_secs(20);
 /// A handler that breaks this often on one event, while the database answers, will not mend itself.
 const TRIES: u32 = 3;
 

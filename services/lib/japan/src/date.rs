@@ -3,20 +3,21 @@
 use time::{Date, Month, macros::date};
 use unicode_normalization::UnicodeNormalization as _;
 
-/// An era: its names, its first day, its last day.
+/// An era: its names, the year its counting begins with, its first and its last day as far as they can be written.
 struct Era {
     names: [&'static str; 2],
+    year_one: i32,
     first: Date,
     last: Date,
 }
 
 const ERAS: [Era; 5] = [
-    Era { names: ["令和", "R"], first: date!(2019 - 05 - 01), last: date!(9999 - 12 - 31) },
-    Era { names: ["平成", "H"], first: date!(1989 - 01 - 08), last: date!(2019 - 04 - 30) },
-    Era { names: ["昭和", "S"], first: date!(1926 - 12 - 25), last: date!(1989 - 01 - 07) },
-    Era { names: ["大正", "T"], first: date!(1912 - 07 - 30), last: date!(1926 - 12 - 24) },
+    Era { names: ["令和", "R"], year_one: 2019, first: date!(2019 - 05 - 01), last: date!(9999 - 12 - 31) },
+    Era { names: ["平成", "H"], year_one: 1989, first: date!(1989 - 01 - 08), last: date!(2019 - 04 - 30) },
+    Era { names: ["昭和", "S"], year_one: 1926, first: date!(1926 - 12 - 25), last: date!(1989 - 01 - 07) },
+    Era { names: ["大正", "T"], year_one: 1912, first: date!(1912 - 07 - 30), last: date!(1926 - 12 - 24) },
     // Before 1873 the calendar was another one.
-    Era { names: ["明治", "M"], first: date!(1873 - 01 - 01), last: date!(1912 - 07 - 29) },
+    Era { names: ["明治", "M"], year_one: 1868, first: date!(1873 - 01 - 01), last: date!(1912 - 07 - 29) },
 ];
 
 /// The first day that can be written.
@@ -61,7 +62,7 @@ pub fn parse(text: &str) -> Result<Date, NotADate> {
         return Err(NotADate::Format);
     };
     let year = match era {
-        Some(era) if year >= 1 => era.first.year().saturating_add(year - 1),
+        Some(era) if year >= 1 => era.year_one.saturating_add(year - 1),
         Some(_) => return Err(NotADate::NoSuchDay),
         None => year,
     };

@@ -105,7 +105,7 @@ mod tests {
         assert_eq!(Municipality::parse("271005"), Err(NotACode::CheckDigit));
         assert_eq!(Municipality::parse("27100"), Err(NotACode::Format));
         assert_eq!(Municipality::parse("大阪"), Err(NotACode::Format));
-        assert_eq!(Municipality::parse("990001"), Err(NotACode::CheckDigit));
+        assert_eq!(Municipality::parse("990001"), Err(NotACode::Prefecture));
     }
 
     #[test]

@@ -1,0 +1,48 @@
+# The commands of the project. `make help` prints one line each.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+TOOLS = $$(python3 services/devstack/tools/fetch.py)
+DEVSTACK = $(TARGET)/debug/hersys-devstack
+
+.DEFAULT_GOAL := help
+.PHONY: help up down reset logs test check fmt bench baseline
+
+help: ## this list
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
+
+up: ## bring the whole mesh up on this machine and load the demo
+	@echo "Obtaining pinned programs"; tools=$(TOOLS); \
+	echo "Building"; cargo build --quiet --locked --workspace; \
+	$(DEVSTACK) --tools "$$tools" up
+
+down: ## stop what `make up` started; data and keys stay
+	@cargo build --quiet --locked -p devstack; $(DEVSTACK) down
+
+reset: ## stop and wipe data, keys and logs
+	@cargo build --quiet --locked -p devstack; $(DEVSTACK) reset
+
+logs: ## the last lines of every log
+	@cargo build --quiet --locked -p devstack; $(DEVSTACK) logs
+
+check: ## format, lints, contract, dependency law
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	tools=$(TOOLS); cd proto; "$$tools/buf" lint; "$$tools/buf" breaking --against baseline.binpb
+
+test: check ## everything: checks, unit tests, journeys, faults, on real PostgreSQL, NATS and TLS
+	cargo build --locked --workspace
+	tools=$(TOOLS); run=$$(mktemp -d /var/tmp/hersys-test.XXXXXX); \
+	$(DEVSTACK) --tools "$$tools" --run "$$run" exec cargo nextest run --locked --workspace
+
+bench: ## sustained filings per second, latency, and the ratio to the raw ceiling of the same PostgreSQL
+	tools=$(TOOLS); cargo build --locked --release --workspace; \
+	run=$$(mktemp -d /var/tmp/hersys-bench.XXXXXX); \
+	$(TARGET)/release/hersys-devstack --tools "$$tools" --run "$$run" exec $(TARGET)/release/hersys-load
+
+fmt: ## format the code
+	cargo fmt --all
+
+baseline: ## accept the contract as it is now as what later changes must not break
+	tools=$(TOOLS); cd proto; "$$tools/buf" build -o baseline.binpb

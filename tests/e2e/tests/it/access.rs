@@ -1,0 +1,355 @@
+//! Nobody sees what is not theirs, and nobody gets in who should not.
+
+use std::{sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+use e2e::{Refused as _, World, eventually, file, filing, form, person, register};
+use futures::future::join_all;
+use proto::{
+    identity::{
+        CreateOrganisationRequest, DisableUserRequest, EnrolRequest, IssueUserRequest, Organisation, OrganisationKind,
+        RefreshTokensRequest, Rights, Role, SignInRequest, SignOutRequest, VerifyOtpRequest,
+    },
+    notification::{AcknowledgeNotificationRequest, BatchGetFormsRequest, GetNotificationRequest, ListInboxRequest},
+    options::Permission,
+    registry::{GetCaseRequest, ListCasesRequest},
+    statistics::QueryCasesRequest,
+};
+use runtime::mesh::Channel;
+use tonic::{Code, Status, body::Body};
+use uuid::Uuid;
+
+use crate::Outcome;
+
+/// Sends an empty message to an RPC by its path, with or without a token, and returns the status.
+async fn call(channel: &Channel, path: &str, token: Option<&str>) -> anyhow::Result<Code> {
+    let mut request = http::Request::post(path).header("content-type", "application/grpc").header("te", "trailers");
+    if let Some(token) = token {
+        request = request.header("authorization", format!("Bearer {token}"));
+    }
+    let empty_message = http_body_util::Full::new(bytes::Bytes::from_static(&[0, 0, 0, 0, 0]));
+    let response = channel.send(request.body(Body::new(empty_message))?).await?;
+    Ok(Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code()))
+}
+
+#[tokio::test]
+async fn without_a_token_every_rpc_but_sign_in_and_keys_is_refused() -> Outcome {
+    let world = World::shared()?;
+    let client = world.stack.client()?;
+    let mut open = Vec::new();
+    for rule in proto::rules() {
+        let code = call(client.channel(), &rule.path, None).await?;
+        match rule.permission {
+            Permission::Internal => assert_eq!(code, Code::Unimplemented, "{} is not the gateway's", rule.path),
+            Permission::Public => {
+                assert!(matches!(code, Code::Ok | Code::InvalidArgument), "{}: {code:?}", rule.path);
+                open.push(rule.path.rsplit('/').next().unwrap_or_default());
+            }
+            _ => assert_eq!(code, Code::Unauthenticated, "{}", rule.path),
+        }
+    }
+    open.sort_unstable();
+    // The list may only shrink.
+    let allowed = [
+        "Enrol", "GetJwks", "GetReceiptKeys", "RefreshTokens", "SignIn", "SignInPatient", "VerifyOtp", "VerifyPatientCode",
+    ];
+    assert_eq!(open, allowed);
+    for path in ["/grpc.health.v1.Health/Check", "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", "/x.Y/Z"] {
+        assert_eq!(call(client.channel(), path, None).await?, Code::Unimplemented, "{path}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_service_asks_only_what_it_was_declared_to_ask_and_nobody_walks_past_the_gateway() -> Outcome {
+    let world = World::shared()?;
+    let forms = |from: &str| {
+        let channel = world.stack.direct("notification", from);
+        async move {
+            let mut client =
+                proto::notification::notification_internal_service_client::NotificationInternalServiceClient::new(channel?);
+            let answer = client.batch_get_forms(BatchGetFormsRequest::default()).await;
+            Ok::<_, anyhow::Error>(answer.map_or_else(|status| status.code(), |_| Code::Ok))
+        }
+    };
+    assert_eq!(forms("registry").await?, Code::Ok);
+    for other in ["statistics", "identity", "gateway", "ops"] {
+        assert_eq!(forms(other).await?, Code::PermissionDenied, "{other}");
+    }
+    // A person's call must come through the gateway, even with a good token.
+    let clinic = world.staff("clinic", Role::Physician).await?;
+    let token = clinic.session().unwrap().access_token.clone();
+    let path = "/hersys.registry.v1.RegistryService/ListCases";
+    assert_eq!(call(&world.stack.direct("registry", "statistics")?, path, Some(&token)).await?, Code::PermissionDenied);
+    assert_eq!(call(&world.stack.direct("registry", "gateway")?, path, Some(&token)).await?, Code::Ok);
+    Ok(())
+}
+
+#[tokio::test]
+async fn anothers_record_does_not_exist_by_text_and_by_status() -> Outcome {
+    let world = World::shared()?;
+    let clinic = world.staff("clinic", Role::Physician).await?;
+    let stranger = world.staff("clinic-tokyo", Role::Physician).await?;
+    let case = register(&clinic, person()).await?;
+    let receipt = file(&clinic, filing(form(&person()))).await?;
+
+    let case_answer = |id: String| {
+        let (mut registry, request) = (stranger.registry(), stranger.request(GetCaseRequest { case_id: id }));
+        async move { registry.get_case(request).await.refused() }
+    };
+    let notification_answer = |id: String| {
+        let request = stranger.request(GetNotificationRequest { notification_id: id });
+        let mut notification = stranger.notification();
+        async move { notification.get_notification(request).await.refused() }
+    };
+    let nothing = Uuid::now_v7().to_string();
+    for (theirs, none) in [
+        (case_answer(case.case_id).await, case_answer(nothing.clone()).await),
+        (notification_answer(receipt.notification_id.clone()).await, notification_answer(nothing).await),
+    ] {
+        assert_eq!((theirs.code(), theirs.message(), theirs.details()), (none.code(), none.message(), none.details()));
+        assert_eq!(theirs.code(), Code::NotFound);
+    }
+    let request = AcknowledgeNotificationRequest {
+        request_id: Uuid::now_v7().to_string(),
+        notification_id: receipt.notification_id.clone(),
+        etag: String::new(),
+    };
+    let foreign_nurse = world.staff("minato-centre", Role::Nurse).await?;
+    let refused = foreign_nurse.notification().acknowledge_notification(foreign_nurse.request(request)).await.refused();
+    assert_eq!(refused.code(), Code::NotFound);
+    // The one who filed it sees it: the refusal above is about the stranger, not about the record.
+    let own = clinic.request(GetNotificationRequest { notification_id: receipt.notification_id });
+    clinic.notification().get_notification(own).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_nation_gets_figures_and_never_a_person() -> Outcome {
+    let world = World::shared()?;
+    let analyst = world.staff("ministry", Role::Analyst).await?;
+    analyst.statistics().query_cases(analyst.request(QueryCasesRequest::default())).await?;
+    let cases = analyst.registry().list_cases(analyst.request(ListCasesRequest::default())).await.refused();
+    let inbox = analyst.notification().list_inbox(analyst.request(ListInboxRequest::default())).await.refused();
+    assert_eq!((cases.code(), inbox.code()), (Code::PermissionDenied, Code::PermissionDenied));
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_institution_without_rights_files_nothing() -> Outcome {
+    let world = World::shared()?;
+    let clinic = world.staff("clinic-fax", Role::Physician).await?;
+    let refused = file(&clinic, filing(form(&person()))).await.refused();
+    assert_eq!(refused.code(), Code::PermissionDenied);
+    // Its health centre files for it.
+    let nurse = world.staff("osaka-city-centre", Role::Nurse).await?;
+    file(&nurse, filing(form(&person()))).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn nobody_issues_ids_or_founds_organisations_outside_of_the_own_scope() -> Outcome {
+    let world = World::shared()?;
+    let osaka = world.staff("osaka", Role::Administrator).await?;
+    let issue = |organisation: String, role: Role| {
+        let request = osaka.request(IssueUserRequest {
+            request_id: Uuid::now_v7().to_string(),
+            organisation_id: organisation,
+            login: format!("t{}", Uuid::now_v7().simple()),
+            role: role.into(),
+        });
+        let mut identity = osaka.identity();
+        async move { identity.issue_user(request).await.map(|_| ()).map_err(|status| status.code()) }
+    };
+    assert_eq!(issue(world.organisation("osaka-city-centre")?, Role::Nurse).await, Ok(()));
+    for outside in ["tokyo", "minato-centre", "ministry"] {
+        assert_eq!(issue(world.organisation(outside)?, Role::Administrator).await, Err(Code::NotFound), "{outside}");
+    }
+    assert_eq!(issue(world.organisation("clinic")?, Role::Coordinator).await, Err(Code::InvalidArgument));
+    let found = |kind: OrganisationKind, prefecture: i32| {
+        let organisation = Organisation {
+            kind: kind.into(),
+            name: "新しい機関".to_owned(),
+            prefecture,
+            rights: Rights::Entry.into(),
+            ..Organisation::default()
+        };
+        let request = osaka.request(CreateOrganisationRequest {
+            request_id: Uuid::now_v7().to_string(),
+            organisation: Some(organisation),
+        });
+        let mut identity = osaka.identity();
+        async move { identity.create_organisation(request).await.map(|_| ()).map_err(|status| status.code()) }
+    };
+    assert_eq!(found(OrganisationKind::Clinic, 27).await, Ok(()));
+    assert_eq!(found(OrganisationKind::Clinic, 13).await, Err(Code::PermissionDenied));
+    assert_eq!(found(OrganisationKind::Prefecture, 28).await, Err(Code::PermissionDenied));
+    let nurse = world.staff("osaka-city-centre", Role::Nurse).await?;
+    let request = nurse.request(IssueUserRequest {
+        request_id: Uuid::now_v7().to_string(),
+        organisation_id: world.organisation("osaka-city-centre")?,
+        login: "somebody".to_owned(),
+        role: Role::Nurse.into(),
+    });
+    assert_eq!(nurse.identity().issue_user(request).await.refused().code(), Code::PermissionDenied);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_disabled_id_and_a_signed_out_session_end_everywhere_within_five_seconds() -> Outcome {
+    let world = World::shared()?;
+    let admin = world.admin().await?;
+    let (nurse, user_id) = world.staff_with_id("osaka-city-centre", Role::Nurse).await?;
+    let other = world.staff("osaka-city-centre", Role::Nurse).await?;
+    let works = |client: &ctl::Client| {
+        let (mut notification, inbox) = (client.notification(), client.request(ListInboxRequest { page_size: 1, ..Default::default() }));
+        let (mut registry, cases) = (client.registry(), client.request(ListCasesRequest { page_size: 1, ..Default::default() }));
+        async move { (notification.list_inbox(inbox).await.is_ok(), registry.list_cases(cases).await.is_ok()) }
+    };
+    assert_eq!(works(&nurse).await, (true, true));
+    let request = DisableUserRequest { request_id: Uuid::now_v7().to_string(), user_id };
+    admin.identity().disable_user(admin.request(request)).await?;
+    other.identity().sign_out(other.request(SignOutRequest {})).await?;
+    for client in [&nurse, &other] {
+        eventually("the session ends everywhere", Duration::from_secs(5), || async { Ok(works(client).await == (false, false)) }).await?;
+        let refresh = RefreshTokensRequest { refresh_token: client.session().unwrap().refresh_token.clone() };
+        assert_eq!(client.identity().refresh_tokens(refresh).await.refused().code(), Code::Unauthenticated);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_stolen_refresh_token_ends_the_session_and_a_lost_response_does_not() -> Outcome {
+    let world = World::shared()?;
+    let refresh = |token: &str| {
+        let client = world.stack.client();
+        let request = RefreshTokensRequest { refresh_token: token.to_owned() };
+        async move { Ok::<_, anyhow::Error>(client?.identity().refresh_tokens(request).await.map(tonic::Response::into_inner)) }
+    };
+    // A lost response: the same token again gives the same successor.
+    let honest = world.staff("clinic", Role::Clerk).await?;
+    let first = honest.session().unwrap().refresh_token.clone();
+    let second = refresh(&first).await??;
+    let again = refresh(&first).await??;
+    assert_eq!(second.refresh_token, again.refresh_token);
+    // Once the successor was used, the old token is a copy in the wrong hands.
+    let third = refresh(&second.refresh_token).await??;
+    assert!(refresh(&first).await?.is_err());
+    assert!(refresh(&third.refresh_token).await?.is_err(), "nobody keeps the session");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_one_time_code_works_once_even_fifty_times_at_once() -> Outcome {
+    let world = World::shared()?;
+    let admin = world.admin().await?;
+    let login = format!("t{}", Uuid::now_v7().simple());
+    let request = IssueUserRequest {
+        request_id: Uuid::now_v7().to_string(),
+        organisation_id: world.organisation("clinic")?,
+        login: login.clone(),
+        role: Role::Physician.into(),
+    };
+    let issued = admin.identity().issue_user(admin.request(request)).await?.into_inner();
+    let client = world.stack.client()?;
+    let sign_in = SignInRequest { login, password: issued.initial_secret };
+    let first = client.identity().sign_in(sign_in.clone()).await?.into_inner();
+    let easy = EnrolRequest { challenge: first.challenge.clone(), new_password: "hersys-password".to_owned() };
+    assert_eq!(client.identity().enrol(easy).await.refused().code(), Code::InvalidArgument);
+    let enrol = EnrolRequest { challenge: first.challenge.clone(), new_password: Uuid::now_v7().to_string() };
+    let enrolled = client.identity().enrol(enrol).await?.into_inner();
+    let code = ctl::client::code(&enrolled.otp_secret, runtime::Clock.now())?;
+    let verify = VerifyOtpRequest { challenge: first.challenge, code };
+    // One challenge allows five tries; of all that get through, one wins.
+    let answers = join_all((0..50).map(|_| {
+        let (mut identity, request) = (client.identity(), verify.clone());
+        async move { identity.verify_otp(request).await }
+    }))
+    .await;
+    assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1);
+    // The initial secret died with its use.
+    assert_eq!(client.identity().sign_in(sign_in).await.refused().code(), Code::Unauthenticated);
+    Ok(())
+}
+
+#[tokio::test]
+async fn no_forged_token_is_accepted() -> Outcome {
+    let world = World::shared()?;
+    let clinic = world.staff("clinic", Role::Physician).await?;
+    let good = clinic.session().unwrap().access_token.clone();
+    let path = "/hersys.registry.v1.RegistryService/ListCases";
+    assert_eq!(call(clinic.channel(), path, Some(&good)).await?, Code::Ok);
+
+    let (head, rest) = good.split_once('.').unwrap();
+    let (claims, signature) = rest.split_once('.').unwrap();
+    let b64 = |text: &str| {
+        use base64::Engine as _;
+        base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(text)
+    };
+    let mut forged = vec![
+        format!("{}.{claims}.", b64(r#"{"alg":"none","typ":"at+jwt"}"#)),
+        format!("{}.{claims}.{signature}", b64(r#"{"alg":"HS256","typ":"at+jwt"}"#)),
+        format!("{}.{claims}.{signature}", b64(r#"{"alg":"ES256","typ":"JWT"}"#)),
+        format!("{}.{claims}.{signature}", b64(r#"{"alg":"ES256","typ":"at+jwt","kid":"../../etc/passwd"}"#)),
+        format!("{head}.{claims}"),
+        format!("{head}.{claims}.{signature}.{signature}"),
+        format!("{head}.{claims}.{signature}x"),
+        clinic.session().unwrap().refresh_token.clone(),
+        String::new(),
+        "x".repeat(8_000),
+    ];
+    // A receipt is signed too, by another service's key, and is no token.
+    forged.push(file(&clinic, filing(form(&person()))).await?.signature);
+    for place in (0..good.len()).step_by(7).filter(|place| good.as_bytes()[*place] != b'.') {
+        let mut bytes = good.clone().into_bytes();
+        bytes[place] = if bytes[place] == b'A' { b'B' } else { b'A' };
+        forged.push(String::from_utf8(bytes)?);
+    }
+    let count = forged.len();
+    for token in forged {
+        // The last characters of a base64 text can be spare bits: the same signature written differently is refused as well.
+        assert_eq!(call(clinic.channel(), path, Some(&token)).await?, Code::Unauthenticated, "{token}");
+    }
+    assert!(count > 80, "{count} forgeries");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_address_beyond_its_limit_is_told_when_to_come_back() -> Outcome {
+    let world = World::private_with(&[("HERSYS_LIMIT_ANONYMOUS", "10")]).await?;
+    let client = world.stack.client()?;
+    let mut hint = None;
+    for _ in 0..600 {
+        let request = RefreshTokensRequest { refresh_token: "nobody's".to_owned() };
+        let status = client.identity().refresh_tokens(request).await.refused();
+        if status.code() == Code::ResourceExhausted {
+            hint = tonic_types::StatusExt::get_details_retry_info(&status);
+            break;
+        }
+    }
+    assert!(hint.and_then(|info| info.retry_delay).is_some());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_client_of_another_authority_gets_no_connection() -> Outcome {
+    let world = World::shared()?;
+    let folder = std::env::temp_dir().join(format!("hersys-foreign-{}", Uuid::now_v7()));
+    let foreign = devstack::certs::Authority::open(&folder)?;
+    let files = foreign.issue("registry")?;
+    // The stranger trusts us; we must not trust the stranger.
+    let tls = runtime::tls::Tls::load(&runtime::config::TlsFiles {
+        ca: world.stack.certs.join("ca.pem"),
+        cert: files.cert,
+        key: files.key,
+    })?;
+    let address = &world.stack.services["notification"].address;
+    let config: Arc<ArcSwap<rustls::ClientConfig>> = Arc::clone(&tls.client);
+    let channel = Channel::new(address, "notification.hersys.internal", config)?;
+    let path = "/hersys.notification.v1.NotificationInternalService/BatchGetForms";
+    assert!(call(&channel, path, None).await.is_err());
+    // The same call with our own authority's certificate is answered.
+    assert_eq!(call(&world.stack.direct("notification", "registry")?, path, None).await?, Code::Ok);
+    std::fs::remove_dir_all(folder)?;
+    Ok(())
+}

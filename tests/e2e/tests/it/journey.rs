@@ -1,0 +1,367 @@
+//! The main job, as the people concerned live it.
+
+use std::time::Duration;
+
+use aws_lc_rs::digest;
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use e2e::{Refused as _, World, eventually, figures, file, filing, form, person, register};
+use jsonwebtoken::{Algorithm, Validation};
+use prost::Message as _;
+use proto::{
+    identity::{ListMessagesRequest, Role, SignInPatientRequest, VerifyPatientCodeRequest},
+    notification::{
+        AcknowledgeNotificationRequest, ForwardNotificationRequest, GetNotificationRequest, GetReceiptKeysRequest,
+        ListInboxRequest, NotificationState, Purpose, WatchInboxRequest,
+    },
+    registry::{
+        DiagnosisClass, GetCaseRequest, ListCasesRequest, Outcome as CaseOutcome, RecordOutcomeRequest, RecordTestRequest,
+        Relation, Specimen, Test, TestMethod, TestResult,
+    },
+    statistics::{Dimension, GetSummaryRequest, QueryCasesRequest},
+};
+use tokio_stream::StreamExt as _;
+use tonic::Code;
+use uuid::Uuid;
+
+use crate::Outcome;
+
+const SOON: Duration = Duration::from_secs(10);
+
+#[tokio::test]
+async fn a_notification_travels_from_the_clinic_to_the_national_count() -> Outcome {
+    let world = World::shared()?;
+    let clinic = world.staff("clinic", Role::Physician).await?;
+    let nurse = world.staff("osaka-city-centre", Role::Nurse).await?;
+    let analyst = world.staff("ministry", Role::Analyst).await?;
+    let person = person();
+
+    // A day of its own: other journeys file too.
+    let day = "2020-04-07";
+    let count = || async {
+        let request = QueryCasesRequest {
+            dimensions: vec![Dimension::ReportDate.into()],
+            from: day.to_owned(),
+            to: day.to_owned(),
+            prefecture: 27,
+            include_empty_days: true,
+            ..QueryCasesRequest::default()
+        };
+        Ok::<_, anyhow::Error>(figures(&analyst, request).await?.rows.first().map_or(0, |row| row.count))
+    };
+    let before = count().await?;
+
+    let case = register(&clinic, person.clone()).await?;
+    assert!(japan::access_id::AccessId::parse(&case.access_id).is_some());
+    let seen = clinic.registry().get_case(clinic.request(GetCaseRequest { case_id: case.case_id.clone() })).await?;
+    assert_eq!(seen.into_inner().person.unwrap_or_default().name_kanji, person.name_kanji);
+
+    let mut filed = form(&person);
+    filed.report_date = "令和2年4月7日".to_owned();
+    filed.findings.as_mut().unwrap().diagnoses[0].sampled_on = "2020-04-06".to_owned();
+    filed.findings.as_mut().unwrap().onset_on = "2020-04-03".to_owned();
+    let mut request = filing(filed);
+    request.case_id.clone_from(&case.case_id);
+    let receipt = file(&clinic, request).await?;
+    assert_eq!(receipt.receiving_centre_name, "大阪市保健所");
+
+    // The centre sees it at once, with the name as it was written.
+    let inbox = nurse.notification().list_inbox(nurse.request(ListInboxRequest::default())).await?.into_inner();
+    let arrived = inbox.notifications.iter().find(|n| n.notification_id == receipt.notification_id).unwrap();
+    let subject = arrived.form.clone().unwrap().subject.unwrap();
+    assert_eq!(subject.name_kanji, person.name_kanji);
+
+    let request = AcknowledgeNotificationRequest {
+        request_id: Uuid::now_v7().to_string(),
+        notification_id: receipt.notification_id.clone(),
+        etag: arrived.etag.clone(),
+    };
+    let acknowledged = nurse.notification().acknowledge_notification(nurse.request(request)).await?.into_inner();
+    assert_eq!(acknowledged.state, i32::from(NotificationState::Acknowledged));
+    // The clinic sees that the centre has accepted it (受理).
+    let request = GetNotificationRequest { notification_id: receipt.notification_id.clone() };
+    let seen = clinic.notification().get_notification(clinic.request(request)).await?.into_inner();
+    assert!(seen.acknowledged_at.is_some());
+
+    // The case carries what was filed, and the centre has its relation to it.
+    let get = || async {
+        let request = nurse.request(GetCaseRequest { case_id: case.case_id.clone() });
+        Ok::<_, anyhow::Error>(nurse.registry().get_case(request).await?.into_inner())
+    };
+    eventually("the filing reaches the case", SOON, || async {
+        Ok(get().await?.notification_ids == [receipt.notification_id.clone()])
+    })
+    .await?;
+    let seen = get().await?;
+    assert_eq!(seen.diagnosis_class, i32::from(DiagnosisClass::Confirmed));
+    assert_eq!((seen.report_date.as_str(), seen.onset_date.as_str()), (day, "2020-04-03"));
+    let relations: Vec<i32> = seen.grants.iter().map(|grant| grant.relation).collect();
+    for relation in [Relation::ReceivingCentre, Relation::Reporter, Relation::Prefecture] {
+        assert!(relations.contains(&relation.into()), "{relation:?}");
+    }
+
+    eventually("the nation counts it", SOON, || async { Ok(count().await? == before + 1) }).await
+}
+
+#[tokio::test]
+async fn a_receipt_proves_what_was_filed() -> Outcome {
+    let world = World::shared()?;
+    let clinic = world.staff("clinic", Role::Physician).await?;
+    let receipt = file(&clinic, filing(form(&person()))).await?;
+    let request = GetNotificationRequest { notification_id: receipt.notification_id.clone() };
+    let stored = clinic.notification().get_notification(clinic.request(request)).await?.into_inner();
+
+    let mut context = digest::Context::new(&digest::SHA256);
+    context.update(&URL_SAFE_NO_PAD.decode(&receipt.salt)?);
+    context.update(&stored.form.unwrap().encode_to_vec());
+    assert_eq!(URL_SAFE_NO_PAD.encode(context.finish()), receipt.content_hash);
+
+    let keys = clinic.notification().get_receipt_keys(GetReceiptKeysRequest {}).await?.into_inner();
+    let keys = access::token::keys_of(&keys.jwks_json)?;
+    let kid = jsonwebtoken::decode_header(&receipt.signature)?.kid.unwrap();
+    let mut rules = Validation::new(Algorithm::ES256);
+    rules.required_spec_claims.clear();
+    rules.validate_exp = false;
+    let proof = jsonwebtoken::decode::<serde_json::Value>(&receipt.signature, &keys[&kid], &rules)?.claims;
+    assert_eq!(proof["content_hash"], receipt.content_hash);
+    assert_eq!(proof["number"], receipt.number);
+
+    // One changed character and the proof is none.
+    let mut forged = receipt.signature.clone();
+    let last = if forged.ends_with('A') { 'B' } else { 'A' };
+    forged.replace_range(forged.len() - 5..forged.len() - 4, &last.to_string());
+    let forged = jsonwebtoken::decode::<serde_json::Value>(&forged, &keys[&kid], &rules);
+    assert!(forged.is_err() || receipt.signature.contains(last));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_centre_watching_its_inbox_sees_a_filing_within_a_second() -> Outcome {
+    let world = World::shared()?;
+    let clinic = world.staff("clinic-tokyo", Role::Physician).await?;
+    let nurse = world.staff("minato-centre", Role::Nurse).await?;
+    let mut watch = nurse.notification().watch_inbox(nurse.request(WatchInboxRequest {})).await?.into_inner();
+    assert!(watch.next().await.unwrap()?.notifications.is_empty(), "the first message says that the watch stands");
+
+    let mut somebody = person();
+    somebody.municipality_code = "131032".to_owned();
+    let receipt = file(&clinic, filing(form(&somebody))).await?;
+    let arrived = tokio::time::timeout(Duration::from_secs(5), watch.next()).await?.unwrap()?;
+    assert_eq!(arrived.notifications[0].notification_id, receipt.notification_id);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_forwarded_notification_belongs_to_the_other_centre_and_both_see_it() -> Outcome {
+    let world = World::shared()?;
+    let clinic = world.staff("clinic", Role::Physician).await?;
+    let first = world.staff("osaka-city-centre", Role::Nurse).await?;
+    let second = world.staff("ibaraki-centre", Role::Nurse).await?;
+    let receipt = file(&clinic, filing(form(&person()))).await?;
+
+    let request = ForwardNotificationRequest {
+        request_id: Uuid::now_v7().to_string(),
+        notification_id: receipt.notification_id.clone(),
+        etag: String::new(),
+        centre_id: world.organisation("ibaraki-centre")?,
+    };
+    first.notification().forward_notification(first.request(request.clone())).await?;
+    for centre in [&first, &second] {
+        let request = GetNotificationRequest { notification_id: receipt.notification_id.clone() };
+        let seen = centre.notification().get_notification(centre.request(request)).await?.into_inner();
+        assert_eq!(seen.receiving_centre_name, "大阪府茨木保健所");
+    }
+    // It is no longer the first centre's to act on.
+    let again = ForwardNotificationRequest { request_id: Uuid::now_v7().to_string(), ..request };
+    let refused = first.notification().forward_notification(first.request(again)).await.refused();
+    assert_eq!(refused.code(), Code::PermissionDenied);
+
+    // The registry follows: the second centre is responsible.
+    eventually("the second centre has the case", SOON, || async {
+        let request = ListCasesRequest { relation: Relation::ResponsibleCentre.into(), ..ListCasesRequest::default() };
+        let cases = second.registry().list_cases(second.request(request)).await?.into_inner().cases;
+        Ok(cases.iter().any(|case| case.notification_ids.contains(&receipt.notification_id)))
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_negative_test_is_counted_as_tested_and_not_as_positive() -> Outcome {
+    let world = World::shared()?;
+    let clinic = world.staff("clinic-tokyo", Role::Physician).await?;
+    let coordinator = world.staff("tokyo", Role::Coordinator).await?;
+    let summary = || async {
+        let request = coordinator.request(GetSummaryRequest { as_of: None });
+        let summary = coordinator.statistics().get_summary(request).await?.into_inner();
+        Ok::<_, anyhow::Error>(summary.prefectures.first().map_or((0, 0), |row| (row.tested, row.positive)))
+    };
+    let mut somebody = person();
+    somebody.municipality_code = "131032".to_owned();
+    let case = register(&clinic, somebody.clone()).await?;
+    let (tested_before, _) = summary().await?;
+    let request = RecordTestRequest {
+        request_id: Uuid::now_v7().to_string(),
+        case_id: case.case_id.clone(),
+        etag: case.etag,
+        test: Some(Test {
+            method: TestMethod::NucleicAcid.into(),
+            specimen: Specimen::Saliva.into(),
+            result: TestResult::Negative.into(),
+            sampled_on: "2020-06-01".to_owned(),
+        }),
+    };
+    let tested = clinic.registry().record_test(clinic.request(request)).await?.into_inner();
+    assert_eq!(tested.etag, "2");
+    let mut report = form(&somebody);
+    report.purpose = Purpose::TestReport.into();
+    report.diagnosis_class = DiagnosisClass::Suspected.into();
+    report.findings.as_mut().unwrap().diagnoses[0].result = TestResult::Negative.into();
+    report.findings.as_mut().unwrap().onset_on.clear();
+    file(&clinic, filing(report)).await?;
+    eventually("it is counted as tested", SOON, || async { Ok(summary().await?.0 > tested_before) }).await?;
+    let get = clinic.request(GetCaseRequest { case_id: case.case_id });
+    let seen = clinic.registry().get_case(get).await?.into_inner();
+    assert_ne!(seen.diagnosis_class, i32::from(DiagnosisClass::Confirmed));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_reinfection_is_a_new_case_of_the_same_person() -> Outcome {
+    let world = World::shared()?;
+    let clinic = world.staff("clinic", Role::Physician).await?;
+    let somebody = person();
+    let cases = || async {
+        let mut sql = world.sql("registry").await?;
+        let name = file_ids(&mut sql).await?;
+        Ok::<_, anyhow::Error>(name)
+    };
+    let first = file(&clinic, filing(form(&somebody))).await?;
+    eventually("the first case stands", SOON, || async {
+        Ok(cases().await?.contains_key(&first.notification_id))
+    })
+    .await?;
+    let first_case = cases().await?[&first.notification_id].clone();
+
+    // A second report of the same illness joins the open case.
+    let second = file(&clinic, filing(form(&somebody))).await?;
+    eventually("the second report joins", SOON, || async {
+        Ok(cases().await?.get(&second.notification_id) == Some(&first_case))
+    })
+    .await?;
+
+    let request = RecordOutcomeRequest {
+        request_id: Uuid::now_v7().to_string(),
+        case_id: first_case.clone(),
+        etag: String::new(),
+        outcome: CaseOutcome::Released.into(),
+        date: "2020-06-15".to_owned(),
+    };
+    clinic.registry().record_outcome(clinic.request(request)).await?;
+    let third = file(&clinic, filing(form(&somebody))).await?;
+    eventually("the re-infection is a case of its own", SOON, || async {
+        Ok(cases().await?.get(&third.notification_id).is_some_and(|case| *case != first_case))
+    })
+    .await
+}
+
+async fn file_ids(sql: &mut sqlx::PgConnection) -> anyhow::Result<std::collections::HashMap<String, String>> {
+    let rows: Vec<(Uuid, Uuid)> =
+        sqlx::query_as("select notification_id, case_id from case_notification").fetch_all(sql).await?;
+    Ok(rows.into_iter().map(|(n, c)| (n.to_string(), c.to_string())).collect())
+}
+
+#[tokio::test]
+async fn a_patient_gets_in_with_id_birth_date_and_code_and_sees_only_the_own_case() -> Outcome {
+    let world = World::shared()?;
+    let clinic = world.staff("clinic", Role::Physician).await?;
+    let operator = world.staff("ministry", Role::Operator).await?;
+    let (somebody, other) = (person(), register(&clinic, person()).await?);
+    let case = register(&clinic, somebody.clone()).await?;
+
+    let mut patient = world.stack.client()?;
+    let code = || async {
+        let request = SignInPatientRequest { access_id: case.access_id.clone(), birth_date: "S55.1.31".to_owned() };
+        let challenge = patient.identity().sign_in_patient(request).await?.into_inner().challenge;
+        let messages = operator.identity().list_messages(operator.request(ListMessagesRequest { page_size: 200 })).await?;
+        let messages = messages.into_inner().messages;
+        let mine = messages.into_iter().find(|message| message.destination == somebody.phone);
+        Ok::<_, anyhow::Error>(mine.map(|message| (challenge, message.text)))
+    };
+    // The credential is activated by event and claim check, within a moment of the registration.
+    let mut sent = None;
+    for _ in 0..100 {
+        sent = code().await?;
+        if sent.is_some() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let (challenge, text) = sent.unwrap();
+    assert!(!text.contains(&somebody.name_kanji));
+    let code: String = text.chars().filter(char::is_ascii_digit).take(6).collect();
+    let wrong = if code == "000000" { "000001" } else { "000000" };
+    let request = |code: &str| VerifyPatientCodeRequest { challenge: challenge.clone(), code: code.to_owned() };
+    let refused = patient.identity().verify_patient_code(request(wrong)).await.refused();
+    assert_eq!(refused.code(), Code::Unauthenticated);
+    let tokens = patient.identity().verify_patient_code(request(&code)).await?.into_inner();
+    // A code works once.
+    assert!(patient.identity().verify_patient_code(request(&code)).await.is_err());
+
+    patient.keep(tokens);
+    let get = |id: &str| patient.request(GetCaseRequest { case_id: id.to_owned() });
+    let own = patient.registry().get_case(get(&case.case_id)).await?.into_inner();
+    assert_eq!(own.person.unwrap().name_kanji, somebody.name_kanji);
+    assert_eq!(own.report_date, "", "administrative facts are not shown");
+    let refused = patient.registry().get_case(get(&other.case_id)).await.refused();
+    assert_eq!(refused.code(), Code::NotFound);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_wrong_birth_date_gets_the_same_answer_and_no_code() -> Outcome {
+    let world = World::shared()?;
+    let clinic = world.staff("clinic", Role::Physician).await?;
+    let operator = world.staff("ministry", Role::Operator).await?;
+    let somebody = person();
+    let case = register(&clinic, somebody.clone()).await?;
+    let nobody = world.stack.client()?;
+    let sign_in = |birth_date: &str| SignInPatientRequest {
+        access_id: case.access_id.clone(),
+        birth_date: birth_date.to_owned(),
+    };
+    nobody.identity().sign_in_patient(sign_in("1981-01-31")).await?;
+    let request = operator.request(ListMessagesRequest { page_size: 200 });
+    let messages = operator.identity().list_messages(request).await?.into_inner().messages;
+    assert!(messages.iter().all(|message| message.destination != somebody.phone));
+    Ok(())
+}
+
+#[tokio::test]
+async fn figures_of_a_past_moment_stay_what_they_were() -> Outcome {
+    let world = World::shared()?;
+    let clinic = world.staff("clinic", Role::Physician).await?;
+    let analyst = world.staff("ministry", Role::Analyst).await?;
+    let ask = |as_of| {
+        let request = QueryCasesRequest {
+            dimensions: vec![Dimension::AgeBand.into(), Dimension::Sex.into()],
+            from: "2020-02-11".to_owned(),
+            to: "2020-02-11".to_owned(),
+            as_of,
+            ..QueryCasesRequest::default()
+        };
+        figures(&analyst, request)
+    };
+    let mut early = form(&person());
+    early.report_date = "2020-02-11".to_owned();
+    early.findings.as_mut().unwrap().diagnoses[0].sampled_on = "2020-02-10".to_owned();
+    early.findings.as_mut().unwrap().onset_on.clear();
+    file(&clinic, filing(early.clone())).await?;
+    eventually("the first is counted", SOON, || async { Ok(!ask(None).await?.rows.is_empty()) }).await?;
+    let then = ask(None).await?;
+
+    early.subject.as_mut().unwrap().name_kana = "ベツジン".to_owned();
+    file(&clinic, filing(early)).await?;
+    let total = |answer: &proto::statistics::QueryCasesResponse| answer.rows.iter().map(|row| row.count).sum::<i64>();
+    eventually("the second is counted", SOON, || async { Ok(total(&ask(None).await?) > total(&then)) }).await?;
+    assert!(ask(then.as_of).await?.rows == then.rows);
+    Ok(())
+}

@@ -1,0 +1,14 @@
+//! Journeys, promises and faults, told as sentences, on the real mesh.
+
+mod access;
+mod bad_input;
+mod faults;
+mod journey;
+mod law;
+mod privacy;
+mod repeats;
+mod storage;
+mod tls;
+
+/// What every test returns.
+type Outcome = anyhow::Result<()>;

@@ -1,0 +1,128 @@
+//! Every listener speaks TLS 1.2 or 1.3 and nothing else.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    time::Duration,
+};
+
+use e2e::World;
+
+use crate::Outcome;
+
+/// Every port of the stack, and whether its server speaks TLS from the first byte.
+fn listeners(world: &World) -> Vec<(String, String)> {
+    let mut all = vec![("nats".to_owned(), format!("127.0.0.1:{}", world.stack.nats.port))];
+    for (name, process) in &world.stack.services {
+        all.push((name.clone(), process.address.clone()));
+        all.push((format!("{name} admin"), process.admin.clone()));
+    }
+    all
+}
+
+/// A TLS client hello that offers nothing above `version`, with suites every server of that time knew.
+fn client_hello(version: u16) -> Vec<u8> {
+    let mut body = version.to_be_bytes().to_vec();
+    body.extend([7; 32]);
+    body.push(0);
+    // ECDHE with AES-GCM (1.2) and with AES-CBC (1.0, 1.1), for ECDSA and RSA.
+    let suites: [u16; 6] = [0xc02b, 0xc02f, 0xc009, 0xc013, 0xc00a, 0xc014];
+    body.extend(u16::try_from(suites.len() * 2).unwrap().to_be_bytes());
+    body.extend(suites.iter().flat_map(|suite| suite.to_be_bytes()));
+    body.extend([1, 0]);
+    let mut extensions = Vec::new();
+    let mut extension = |kind: u16, content: &[u8]| {
+        extensions.extend(kind.to_be_bytes());
+        extensions.extend(u16::try_from(content.len()).unwrap().to_be_bytes());
+        extensions.extend(content);
+    };
+    extension(10, &[0, 4, 0, 23, 0, 29]);
+    extension(11, &[1, 0]);
+    extension(13, &[0, 4, 4, 3, 4, 1]);
+    extension(23, &[]);
+    body.extend(u16::try_from(extensions.len()).unwrap().to_be_bytes());
+    body.extend(extensions);
+    let mut hello = vec![1, 0];
+    hello.extend(u16::try_from(body.len()).unwrap().to_be_bytes());
+    hello.extend(body);
+    let mut record = vec![22, 3, 1];
+    record.extend(u16::try_from(hello.len()).unwrap().to_be_bytes());
+    record.extend(hello);
+    record
+}
+
+/// The first byte a server answers: 22 a handshake, 21 an alert, nothing a closed door.
+fn answer(address: &str, first: &[u8], sent: &[u8]) -> anyhow::Result<Option<u8>> {
+    let mut tcp = TcpStream::connect(address)?;
+    tcp.set_read_timeout(Some(Duration::from_secs(7)))?;
+    if !first.is_empty() {
+        tcp.write_all(first)?;
+        let mut reply = [0; 1];
+        tcp.read_exact(&mut reply)?;
+        assert_eq!(&reply, b"S", "the server offers TLS");
+    }
+    tcp.write_all(sent)?;
+    let mut byte = [0; 1];
+    Ok(match tcp.read(&mut byte) {
+        Ok(1) => Some(byte[0]),
+        _ => None,
+    })
+}
+
+#[tokio::test]
+async fn plaintext_is_refused_on_every_port() -> Outcome {
+    let world = World::shared()?;
+    let requests: [&[u8]; 2] = [b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"];
+    for (name, address) in listeners(&world) {
+        for request in requests {
+            let answered = answer(&address, &[], request)?;
+            assert!(matches!(answered, None | Some(21)), "{name} answers plaintext: {answered:?}");
+        }
+    }
+    // PostgreSQL: a startup packet without TLS is refused before any authentication.
+    let mut startup = vec![0, 0, 0, 41, 0, 3, 0, 0];
+    startup.extend(b"user\0registry_app\0database\0registry\0\0");
+    startup[3] = u8::try_from(startup.len())?;
+    let answered = answer(&format!("127.0.0.1:{}", world.stack.postgres.port), &[], &startup)?;
+    assert_eq!(answered, Some(b'E'));
+    Ok(())
+}
+
+#[tokio::test]
+async fn tls_below_1_2_is_refused_on_every_port() -> Outcome {
+    const POSTGRES_ASKS_FOR_TLS: &[u8] = &[0, 0, 0, 8, 4, 210, 22, 47];
+    let world = World::shared()?;
+    let postgres = format!("127.0.0.1:{}", world.stack.postgres.port);
+    let mut all: Vec<(String, String, &[u8])> =
+        listeners(&world).into_iter().map(|(name, address)| (name, address, &[][..])).collect();
+    all.push(("postgres".to_owned(), postgres, POSTGRES_ASKS_FOR_TLS));
+    for (name, address, first) in all {
+        for old in [0x0301, 0x0302] {
+            let answered = answer(&address, first, &client_hello(old))?;
+            assert!(matches!(answered, None | Some(21)), "{name} speaks TLS {old:x}: {answered:?}");
+        }
+        // The same hello with 1.2 is answered by a handshake: it is the version that is refused.
+        assert_eq!(answer(&address, first, &client_hello(0x0303))?, Some(22), "{name} refuses TLS 1.2");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_admin_port_wants_a_certificate_of_the_mesh() -> Outcome {
+    let world = World::shared()?;
+    for name in world.stack.services.keys() {
+        let (status, metrics) = world.stack.admin(name, "/metrics").await?;
+        assert_eq!(status, 200);
+        assert!(metrics.contains("hersys_"), "{name}");
+    }
+    // Without a certificate: a client that trusts us, and shows nothing.
+    let config = runtime::tls::client_of(&world.stack.gateway.ca)?;
+    let channel = runtime::mesh::Channel::new(
+        &world.stack.services["registry"].admin,
+        "registry.hersys.internal",
+        std::sync::Arc::new(arc_swap::ArcSwap::from_pointee(config)),
+    )?;
+    let request = http::Request::get("/metrics").body(tonic::body::Body::empty())?;
+    assert!(channel.send(request).await.is_err());
+    Ok(())
+}
