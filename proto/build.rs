@@ -23,7 +23,7 @@ const FILES: &[&str] = &[
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=hersys");
     println!("cargo:rerun-if-changed=vendor");
-    let out = PathBuf::from(env::var("OUT_DIR")?);
+    let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
 
     let mut compiler = protox::Compiler::new([".", "vendor"])?;
     compiler.include_imports(true).include_source_info(true);

@@ -201,8 +201,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
             } else {
                 let password = ask("password")?;
                 let code = ask("one-time code")?;
-                let credentials =
-                    Credentials { login: login.clone(), password, otp_secret: String::new() };
+                let credentials = Credentials { login: login.clone(), password, otp_secret: String::new() };
                 client.sign_in_with(&credentials, code).await?;
             }
             target.keep(&client)?;
@@ -346,7 +345,7 @@ async fn statistics(client: &Client, args: &StatisticsArgs) -> anyhow::Result<()
     };
     let answer = client.statistics().query_cases(client.request(request)).await?.into_inner();
     let names: Vec<String> =
-        args.by.iter().filter_map(|by| by.to_possible_value()).map(|value| value.get_name().to_owned()).collect();
+        args.by.iter().filter_map(ValueEnum::to_possible_value).map(|value| value.get_name().to_owned()).collect();
     figures::print(&mut io::stdout().lock(), &names, &answer, args.format)
 }
 
@@ -377,21 +376,24 @@ async fn replay_rows(client: Client, args: &ReplayArgs, session: &Path) -> anyho
 
 impl Target {
     fn client(&self) -> anyhow::Result<Client> {
-        match (&self.gateway, &self.ca) {
-            (Some(gateway), Some(ca)) => Client::new(gateway, ca),
-            _ => {
-                let stack = self.stack()?;
-                let text = |key: &str| {
-                    stack.pointer(key).and_then(Value::as_str).with_context(|| format!("{key} is missing in the stack file"))
-                };
-                Client::new(text("/gateway/url")?, Path::new(text("/gateway/ca")?))
-            }
+        if let (Some(gateway), Some(ca)) = (&self.gateway, &self.ca) {
+            Client::new(gateway, ca)
+        } else {
+            let stack = self.stack()?;
+            let text = |key: &str| {
+                stack
+                    .pointer(key)
+                    .and_then(Value::as_str)
+                    .with_context(|| format!("{key} is missing in the stack file"))
+            };
+            Client::new(text("/gateway/url")?, Path::new(text("/gateway/ca")?))
         }
     }
 
     fn stack(&self) -> anyhow::Result<Value> {
-        let text = fs::read_to_string(&self.stack)
-            .with_context(|| format!("read {}: is the stack up? (make up), or give --gateway and --ca", self.stack.display()))?;
+        let text = fs::read_to_string(&self.stack).with_context(|| {
+            format!("read {}: is the stack up? (make up), or give --gateway and --ca", self.stack.display())
+        })?;
         serde_json::from_str(&text).with_context(|| format!("read {}", self.stack.display()))
     }
 

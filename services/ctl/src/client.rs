@@ -111,14 +111,21 @@ impl Client {
     /// # Errors
     /// When a factor is wrong, or the system is away.
     pub async fn sign_in_with(&mut self, credentials: &Credentials, code: String) -> anyhow::Result<()> {
-        let request =
-            SignInRequest { login: credentials.login.clone(), password: credentials.password.clone() };
-        let first = patiently(|| { let (mut identity, request) = (self.identity(), request.clone()); async move { identity.sign_in(request).await } }).await?;
+        let request = SignInRequest { login: credentials.login.clone(), password: credentials.password.clone() };
+        let first = patiently(|| {
+            let (mut identity, request) = (self.identity(), request.clone());
+            async move { identity.sign_in(request).await }
+        })
+        .await?;
         if first.next_step != i32::from(NextStep::Otp) {
             bail!("this ID was never used: enrol it first");
         }
         let request = VerifyOtpRequest { challenge: first.challenge, code };
-        let tokens = patiently(|| { let (mut identity, request) = (self.identity(), request.clone()); async move { identity.verify_otp(request).await } }).await?;
+        let tokens = patiently(|| {
+            let (mut identity, request) = (self.identity(), request.clone());
+            async move { identity.verify_otp(request).await }
+        })
+        .await?;
         self.keep(tokens);
         Ok(())
     }
@@ -127,28 +134,41 @@ impl Client {
     ///
     /// # Errors
     /// When the secret was used or has died, or the password is easy to guess.
-    pub async fn enrol(&mut self, login: &str, initial_secret: &str, new_password: &str) -> anyhow::Result<Credentials> {
+    pub async fn enrol(
+        &mut self,
+        login: &str,
+        initial_secret: &str,
+        new_password: &str,
+    ) -> anyhow::Result<Credentials> {
         let request = SignInRequest { login: login.to_owned(), password: initial_secret.to_owned() };
-        let first = patiently(|| { let (mut identity, request) = (self.identity(), request.clone()); async move { identity.sign_in(request).await } }).await?;
+        let first = patiently(|| {
+            let (mut identity, request) = (self.identity(), request.clone());
+            async move { identity.sign_in(request).await }
+        })
+        .await?;
         if first.next_step != i32::from(NextStep::Enrol) {
             bail!("this ID is enrolled already");
         }
         let request = EnrolRequest { challenge: first.challenge.clone(), new_password: new_password.to_owned() };
-        let enrolled = patiently(|| { let (mut identity, request) = (self.identity(), request.clone()); async move { identity.enrol(request).await } }).await?;
-        let request =
-            VerifyOtpRequest { challenge: first.challenge, code: code(&enrolled.otp_secret, Clock.now())? };
-        let tokens = patiently(|| { let (mut identity, request) = (self.identity(), request.clone()); async move { identity.verify_otp(request).await } }).await?;
-        self.keep(tokens);
-        Ok(Credentials {
-            login: login.to_owned(),
-            password: new_password.to_owned(),
-            otp_secret: enrolled.otp_secret,
+        let enrolled = patiently(|| {
+            let (mut identity, request) = (self.identity(), request.clone());
+            async move { identity.enrol(request).await }
         })
+        .await?;
+        let request = VerifyOtpRequest { challenge: first.challenge, code: code(&enrolled.otp_secret, Clock.now())? };
+        let tokens = patiently(|| {
+            let (mut identity, request) = (self.identity(), request.clone());
+            async move { identity.verify_otp(request).await }
+        })
+        .await?;
+        self.keep(tokens);
+        Ok(Credentials { login: login.to_owned(), password: new_password.to_owned(), otp_secret: enrolled.otp_secret })
     }
 
     /// Takes up tokens.
     pub fn keep(&mut self, tokens: Tokens) {
-        let expires_at = tokens.expires_at.as_ref().and_then(clock::from_proto).map_or(0, OffsetDateTime::unix_timestamp);
+        let expires_at =
+            tokens.expires_at.as_ref().and_then(clock::from_proto).map_or(0, OffsetDateTime::unix_timestamp);
         self.session =
             Some(Session { access_token: tokens.access_token, refresh_token: tokens.refresh_token, expires_at });
     }
@@ -163,7 +183,11 @@ impl Client {
             return Ok(false);
         }
         let request = RefreshTokensRequest { refresh_token: session.refresh_token.clone() };
-        let tokens = patiently(|| { let (mut identity, request) = (self.identity(), request.clone()); async move { identity.refresh_tokens(request).await } }).await?;
+        let tokens = patiently(|| {
+            let (mut identity, request) = (self.identity(), request.clone());
+            async move { identity.refresh_tokens(request).await }
+        })
+        .await?;
         self.keep(tokens);
         Ok(true)
     }
@@ -252,7 +276,8 @@ where
 /// Whether it is worth asking again.
 pub fn is_passing(status: &Status) -> bool {
     // A torn connection reaches us as Unknown or Internal from the HTTP client, not as an answer of the gateway.
-    let torn = status.metadata().is_empty() && matches!(status.code(), Code::Unknown | Code::Internal | Code::Cancelled);
+    let torn =
+        status.metadata().is_empty() && matches!(status.code(), Code::Unknown | Code::Internal | Code::Cancelled);
     torn || matches!(status.code(), Code::Unavailable | Code::ResourceExhausted | Code::DeadlineExceeded)
 }
 
@@ -261,7 +286,8 @@ pub fn is_passing(status: &Status) -> bool {
 /// # Errors
 /// When the secret is malformed.
 pub fn code(otp_secret: &str, at: OffsetDateTime) -> anyhow::Result<String> {
-    let secret = Secret::try_from_base32(otp_secret).map_err(|_| anyhow::anyhow!("the one-time secret is malformed"))?;
+    let secret =
+        Secret::try_from_base32(otp_secret).map_err(|_| anyhow::anyhow!("the one-time secret is malformed"))?;
     let totp = Builder::new()
         .with_secret(secret)
         .with_account_name("hersysctl")

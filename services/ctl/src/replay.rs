@@ -43,7 +43,7 @@ pub struct Plan {
 /// # Errors
 /// At the first row that is refused, by its number.
 pub async fn run(client: Client, rows: Vec<Row>, plan: &Plan) -> anyhow::Result<Report> {
-    let done_before = plan.progress.as_ref().map_or(0, |file| finished(file));
+    let done_before = plan.progress.as_ref().map_or(0, finished);
     let skipped = done_before.min(rows.len());
     let bar = if plan.bar { ProgressBar::new(u64::try_from(rows.len())?) } else { ProgressBar::hidden() };
     bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} rows  {per_sec}  {eta} left")?);

@@ -60,8 +60,14 @@ fn parse(input: impl Read) -> anyhow::Result<Vec<Row>> {
         let found = headers.iter().position(|header| header.trim_start_matches('\u{feff}') == name);
         found.with_context(|| format!("there is no column {name}"))
     };
-    let columns =
-        [column("番号")?, column("報道提供日")?, column("年代")?, column("性別")?, column("居住地")?, column("退院・解除")?];
+    let columns = [
+        column("番号")?,
+        column("報道提供日")?,
+        column("年代")?,
+        column("性別")?,
+        column("居住地")?,
+        column("退院・解除")?,
+    ];
     let mut rows = Vec::new();
     for (index, record) in reader.records().enumerate() {
         let line = index + 2;
@@ -99,7 +105,10 @@ pub fn synthetic(count: u32) -> Vec<Row> {
                 number,
                 // The sum of two even draws peaks in the middle.
                 reported_on: date!(2020 - 03 - 20) + Duration::days(i64::from(first + second)),
-                age: pick(&["20", "30", "40", "50", "60", "70", "80", "90", "10", "未就学児", "就学児", "100", "調査中"], noise / 7),
+                age: pick(
+                    &["20", "30", "40", "50", "60", "70", "80", "90", "10", "未就学児", "就学児", "100", "調査中"],
+                    noise / 7,
+                ),
                 sex: pick(&["男性", "女性", "男性", "女性", "女性", "男性", "男性", "女性", "不明"], noise / 11),
                 residence: match noise % 40 {
                     0 => "調査中".to_owned(),
@@ -116,7 +125,8 @@ pub fn synthetic(count: u32) -> Vec<Row> {
 impl Row {
     /// The requests that tell this row in a prefecture, on behalf of a source such as a file name.
     pub fn requests(&self, source: &str, prefecture: u8) -> Requests {
-        let id = |step: &str| Uuid::new_v5(&NAMESPACE, format!("{source}|{}|{step}", self.number).as_bytes()).to_string();
+        let id =
+            |step: &str| Uuid::new_v5(&NAMESPACE, format!("{source}|{}|{step}", self.number).as_bytes()).to_string();
         let code = municipality::find(prefecture, &self.residence).map(|m| m.as_str().to_owned()).unwrap_or_default();
         let (kanji, kana) = name(self.number);
         let (birth_date, band) = self.birth();
@@ -198,7 +208,8 @@ impl Row {
 
     fn born(&self, years: u16) -> String {
         let year = self.reported_on.year() - i32::from(years);
-        let month = time::Month::try_from(u8::try_from(self.number % 12 + 1).unwrap_or(1)).unwrap_or(time::Month::January);
+        let month =
+            time::Month::try_from(u8::try_from(self.number % 12 + 1).unwrap_or(1)).unwrap_or(time::Month::January);
         let day = u8::try_from(self.number / 12 % 28 + 1).unwrap_or(1);
         Date::from_calendar_date(year, month, day).unwrap_or(self.reported_on).to_string()
     }
@@ -207,12 +218,34 @@ impl Row {
 /// A made-up name, another one for each number.
 fn name(number: u32) -> (String, String) {
     const FAMILY: &[(&str, &str)] = &[
-        ("佐藤", "サトウ"), ("鈴木", "スズキ"), ("髙橋", "タカハシ"), ("田中", "タナカ"), ("渡邉", "ワタナベ"),
-        ("伊藤", "イトウ"), ("山本", "ヤマモト"), ("中村", "ナカムラ"), ("小林", "コバヤシ"), ("𠮷田", "ヨシダ"),
+        ("佐藤", "サトウ"),
+        ("鈴木", "スズキ"),
+        ("髙橋", "タカハシ"),
+        ("田中", "タナカ"),
+        ("渡邉", "ワタナベ"),
+        ("伊藤", "イトウ"),
+        ("山本", "ヤマモト"),
+        ("中村", "ナカムラ"),
+        ("小林", "コバヤシ"),
+        ("𠮷田", "ヨシダ"),
     ];
     const SYLLABLES: &[(&str, &str)] = &[
-        ("安", "ア"), ("伊", "イ"), ("宇", "ウ"), ("江", "エ"), ("緒", "オ"), ("佳", "カ"), ("紀", "キ"), ("久", "ク"),
-        ("恵", "ケ"), ("子", "コ"), ("沙", "サ"), ("志", "シ"), ("須", "ス"), ("世", "セ"), ("楚", "ソ"), ("多", "タ"),
+        ("安", "ア"),
+        ("伊", "イ"),
+        ("宇", "ウ"),
+        ("江", "エ"),
+        ("緒", "オ"),
+        ("佳", "カ"),
+        ("紀", "キ"),
+        ("久", "ク"),
+        ("恵", "ケ"),
+        ("子", "コ"),
+        ("沙", "サ"),
+        ("志", "シ"),
+        ("須", "ス"),
+        ("世", "セ"),
+        ("楚", "ソ"),
+        ("多", "タ"),
     ];
     let at = |list: &[(&'static str, &'static str)], n: u32| {
         list.get(usize::try_from(n).unwrap_or(0) % list.len()).copied().unwrap_or(("山", "ヤマ"))
@@ -265,7 +298,11 @@ mod tests {
     #[test]
     fn the_synthetic_wave_rises_and_falls() {
         let rows = synthetic(5_000);
-        let day = |n: i64| rows.iter().filter(|row| row.reported_on == time::macros::date!(2020-03-20) + time::Duration::days(n)).count();
+        let day = |n: i64| {
+            rows.iter()
+                .filter(|row| row.reported_on == time::macros::date!(2020 - 03 - 20) + time::Duration::days(n))
+                .count()
+        };
         assert!(day(48) > 2 * day(5) && day(48) > 2 * day(93), "{} {} {}", day(5), day(48), day(93));
         assert!(rows.iter().any(|row| row.residence == "大阪府外"));
     }

@@ -6,8 +6,8 @@ use anyhow::Context as _;
 use ctl::{Client, client::patiently};
 use japan::municipality;
 use proto::identity::{
-    CreateOrganisationRequest, IssueUserRequest, ListOrganisationsRequest, Organisation, OrganisationKind as Kind, Rights,
-    Role,
+    CreateOrganisationRequest, IssueUserRequest, ListOrganisationsRequest, Organisation, OrganisationKind as Kind,
+    Rights, Role,
 };
 use uuid::Uuid;
 
@@ -80,12 +80,15 @@ const USERS: &[(&str, &str, Role)] = &[
 
 /// Makes the demo. The first administrator enrols with the one-time secret and does the rest.
 pub(crate) async fn load(stack: &Stack) -> anyhow::Result<Demo> {
-    let handed = fs::read_to_string(stack.run.join("keys/bootstrap")).context("read the first administrator's secret")?;
+    let handed =
+        fs::read_to_string(stack.run.join("keys/bootstrap")).context("read the first administrator's secret")?;
     let (login, secret) = handed.trim().split_once('\n').context("the first administrator's secret is malformed")?;
     let mut admin = stack.client()?;
     let mut users = Vec::new();
     let credentials = admin.enrol(login, secret, &password()).await.context("enrol the first administrator")?;
-    users.push(DemoUser { credentials, role: role_name(Role::Administrator), organisation: "厚生労働省".to_owned() });
+    users.push(DemoUser {
+        credentials, role: role_name(Role::Administrator), organisation: "厚生労働省".to_owned()
+    });
 
     let mut organisations = BTreeMap::new();
     organisations.insert("ministry".to_owned(), ministry(&admin).await?);

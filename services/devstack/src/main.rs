@@ -121,7 +121,11 @@ async fn exec(run: PathBuf, tools: PathBuf, command: &[String]) -> anyhow::Resul
     // Stopped and wiped whatever came of it; a failure keeps the logs.
     let code = done.as_ref().ok().and_then(std::process::ExitStatus::code).unwrap_or(1);
     let stack = Stack::load(&stack.run)?;
-    if code == 0 { stack.reset()? } else { stack.down()? }
+    if code == 0 {
+        stack.reset()?;
+    } else {
+        stack.down()?;
+    }
     done?;
     Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
 }

@@ -138,9 +138,10 @@ impl Postgres {
         command.arg("-D").arg(&self.data_dir);
         self.pid = process::start(&mut command, &self.log)?;
         let pid_file = self.data_dir.join("postmaster.pid");
-        let ready = || fs::read_to_string(&pid_file).is_ok_and(|text| {
-            text.lines().next() == Some(self.pid.to_string().as_str()) && text.contains("ready")
-        });
+        let ready = || {
+            fs::read_to_string(&pid_file)
+                .is_ok_and(|text| text.lines().next() == Some(self.pid.to_string().as_str()) && text.contains("ready"))
+        };
         if process::wait_until(Duration::from_secs(30), || ready() || !self.is_alive()) && self.is_alive() {
             return Ok(());
         }
@@ -274,7 +275,6 @@ fn data_dir(run: &Path, home: &Home<'_>) -> anyhow::Result<PathBuf> {
         return Ok(run.join("postgres"));
     }
     let run = fs::canonicalize(run)?;
-    let name: String =
-        run.to_string_lossy().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+    let name: String = run.to_string_lossy().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
     Ok(Path::new("/var/tmp").join(format!("hersys-postgres{name}")))
 }

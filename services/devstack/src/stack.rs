@@ -16,14 +16,7 @@ use nix::sys::signal::Signal;
 use runtime::{config::TlsFiles, mesh::Channel, tls::Tls};
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    SERVICES,
-    certs::Authority,
-    demo,
-    nats::Nats,
-    postgres::Postgres,
-    process,
-};
+use crate::{SERVICES, certs::Authority, demo, nats::Nats, postgres::Postgres, process};
 
 /// How to run a stack.
 #[derive(Clone, Debug)]
@@ -168,7 +161,7 @@ impl Stack {
                 stack.start(&name)?;
             }
         }
-        stack.wait_until_ready(Duration::from_secs(60)).await?;
+        stack.wait_until_ready(Duration::from_mins(1)).await?;
         if options.demo && stack.demo.users.is_empty() {
             say("demo organisations and users");
             stack.demo = demo::load(&stack).await.context("load the demo organisations")?;
@@ -230,7 +223,6 @@ impl Stack {
     pub fn save(&self) -> anyhow::Result<()> {
         crate::certs::write_secret(&self.run.join("stack.json"), &serde_json::to_vec_pretty(self)?)
     }
-
 
     /// Whether a process of ours runs.
     pub fn is_alive(&self, name: &str) -> bool {

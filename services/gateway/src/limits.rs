@@ -105,8 +105,7 @@ mod tests {
     use crate::Settings;
 
     fn limits() -> Limits {
-        let arguments =
-            ["gateway", "--tls-ca=a", "--tls-cert=b", "--tls-key=c", "--in-flight=10", "--anonymous=1"];
+        let arguments = ["gateway", "--tls-ca=a", "--tls-cert=b", "--tls-key=c", "--in-flight=10", "--anonymous=1"];
         Limits::new(&Settings::parse_from(arguments))
     }
 

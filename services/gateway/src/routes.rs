@@ -64,7 +64,11 @@ impl Gateway {
     }
 
     /// Answers a request. Never fails: a torn connection would reach the client as a riddle.
-    pub(crate) async fn answer(&self, request: Request<Incoming>, address: IpAddr) -> Result<Response<Body>, Infallible> {
+    pub(crate) async fn answer(
+        &self,
+        request: Request<Incoming>,
+        address: IpAddr,
+    ) -> Result<Response<Body>, Infallible> {
         if request.method() == Method::GET {
             return Ok(self.health(request.uri().path()).await);
         }
@@ -141,7 +145,11 @@ impl Gateway {
                     Some(ready) => ready().await,
                     None => false,
                 };
-                if ready { plain(StatusCode::OK, "ready\n") } else { plain(StatusCode::SERVICE_UNAVAILABLE, "not ready\n") }
+                if ready {
+                    plain(StatusCode::OK, "ready\n")
+                } else {
+                    plain(StatusCode::SERVICE_UNAVAILABLE, "not ready\n")
+                }
             }
             _ => plain(StatusCode::NOT_FOUND, "not found\n"),
         }

@@ -108,7 +108,8 @@ mod tests {
         let tokyo = body(Kind::Prefecture, 13, Some(ministry.id));
         let centre = body(Kind::HealthCentre, 27, Some(osaka.id));
         let clinic = body(Kind::Clinic, 27, Some(centre.id));
-        for (above, below) in [(ministry, osaka), (osaka, centre), (osaka, clinic), (centre, clinic), (clinic, clinic)] {
+        for (above, below) in [(ministry, osaka), (osaka, centre), (osaka, clinic), (centre, clinic), (clinic, clinic)]
+        {
             assert!(supervises(&above, &below));
             assert!(above.id == below.id || !supervises(&below, &above));
         }

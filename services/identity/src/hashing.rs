@@ -80,8 +80,12 @@ mod tests {
     #[tokio::test]
     async fn a_storm_is_turned_away_and_not_queued_for_ever() {
         let hashing = Hashing::new().unwrap();
-        let storm: Vec<_> =
-            (0..200).map(|_| { let hashing = hashing.clone(); async move { hashing.verify("x".repeat(12), None).await } }).collect();
+        let storm: Vec<_> = (0..200)
+            .map(|_| {
+                let hashing = hashing.clone();
+                async move { hashing.verify("x".repeat(12), None).await }
+            })
+            .collect();
         let mut tasks = tokio::task::JoinSet::new();
         for attempt in storm {
             tasks.spawn(attempt);

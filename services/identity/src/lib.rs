@@ -14,8 +14,7 @@ use chassis::{Base, MigrationSet};
 use proto::identity::identity_service_server::IdentityServiceServer;
 
 /// The service's own tables.
-pub const MIGRATIONS: &[MigrationSet] =
-    &[("0001_identity.sql", include_str!("../migrations/0001_identity.sql"))];
+pub const MIGRATIONS: &[MigrationSet] = &[("0001_identity.sql", include_str!("../migrations/0001_identity.sql"))];
 
 /// Runs the service until it is asked to stop.
 ///

@@ -35,8 +35,7 @@ pub(crate) async fn create(
     let body = body_of(&organisation, caller)?;
     organisation.organisation_id = body.id.to_string();
     organisation.parent_id = body.parent_id.map(|id| id.to_string()).unwrap_or_default();
-    let above =
-        store::find_body(&mut tx, caller.organisation_id).await?.ok_or(Error::NotFound("organisation"))?;
+    let above = store::find_body(&mut tx, caller.organisation_id).await?.ok_or(Error::NotFound("organisation"))?;
     if !domain::may_create(&above, &body) {
         return Err(Error::Denied(text(
             "この機関は、あなたの機関の管轄外です。",
@@ -92,7 +91,12 @@ pub(crate) async fn list(
 fn body_of(organisation: &Organisation, caller: &Caller) -> Result<Body, Error> {
     let kind = OrganisationKind::try_from(organisation.kind).unwrap_or(OrganisationKind::Unspecified);
     let prefecture = u8::try_from(organisation.prefecture).unwrap_or(0);
-    if prefecture == 0 && !matches!(kind, OrganisationKind::Ministry | OrganisationKind::InformationCentre | OrganisationKind::ExternalSystem) {
+    if prefecture == 0
+        && !matches!(
+            kind,
+            OrganisationKind::Ministry | OrganisationKind::InformationCentre | OrganisationKind::ExternalSystem
+        )
+    {
         return Err(Error::invalid("organisation.prefecture", "都道府県は必須です", "is required for this kind"));
     }
     if kind != OrganisationKind::HealthCentre && (organisation.catch_all || !organisation.jurisdiction.is_empty()) {
@@ -116,9 +120,10 @@ fn body_of(organisation: &Organisation, caller: &Caller) -> Result<Body, Error> 
     }
     let parent_id = match organisation.parent_id.as_str() {
         "" => Some(caller.organisation_id),
-        text => Some(Uuid::try_parse(text).map_err(|_| {
-            Error::invalid("organisation.parent_id", "UUID を指定してください", "must be a UUID")
-        })?),
+        text => Some(
+            Uuid::try_parse(text)
+                .map_err(|_| Error::invalid("organisation.parent_id", "UUID を指定してください", "must be a UUID"))?,
+        ),
     };
     Ok(Body { id: Uuid::now_v7(), kind, prefecture, parent_id })
 }

@@ -42,8 +42,9 @@ pub(crate) async fn sign_in(
     request: &SignInPatientRequest,
 ) -> Result<SignInPatientResponse, Error> {
     let now = identity.clock.now();
-    let access_id = AccessId::parse(&request.access_id)
-        .ok_or_else(|| Error::invalid("access_id", "IDを確認してください", "is mistyped: its check character is wrong"))?;
+    let access_id = AccessId::parse(&request.access_id).ok_or_else(|| {
+        Error::invalid("access_id", "IDを確認してください", "is mistyped: its check character is wrong")
+    })?;
     let birth_date = date::parse(&request.birth_date)
         .map_err(|why| Error::invalid("birth_date", "生年月日を確認してください", why))?;
     let mut conn = identity.base.pool.acquire().await?;

@@ -6,8 +6,8 @@ use proto::identity::{
     CreateOrganisationRequest, DisableUserRequest, DisableUserResponse, EnrolRequest, EnrolResponse, GetJwksRequest,
     GetJwksResponse, IssueUserRequest, IssueUserResponse, ListMessagesRequest, ListMessagesResponse,
     ListOrganisationsRequest, ListOrganisationsResponse, Organisation, RefreshTokensRequest, SignInPatientRequest,
-    SignInPatientResponse, SignInRequest, SignInResponse, SignOutRequest, SignOutResponse, Tokens,
-    VerifyOtpRequest, VerifyPatientCodeRequest, identity_service_server::IdentityService,
+    SignInPatientResponse, SignInRequest, SignInResponse, SignOutRequest, SignOutResponse, Tokens, VerifyOtpRequest,
+    VerifyPatientCodeRequest, identity_service_server::IdentityService,
 };
 use runtime::Clock;
 use tonic::{Request, Response, Status};
@@ -138,7 +138,10 @@ impl IdentityService for Identity {
         self.write(async move { users::issue(&this, &caller, request).await }).await
     }
 
-    async fn disable_user(&self, request: Request<DisableUserRequest>) -> Result<Response<DisableUserResponse>, Status> {
+    async fn disable_user(
+        &self,
+        request: Request<DisableUserRequest>,
+    ) -> Result<Response<DisableUserResponse>, Status> {
         let (caller, request) = Door::enter(request)?;
         let this = self.clone();
         self.write(async move { users::disable(&this, &caller, request).await }).await

@@ -45,8 +45,7 @@ pub(crate) async fn sign_in(identity: &Identity, request: SignInRequest) -> Resu
         }
         return Err(Error::Unauthenticated);
     }
-    let (step, next_step) =
-        if account.secret_is_initial { ("enrol", NextStep::Enrol) } else { ("otp", NextStep::Otp) };
+    let (step, next_step) = if account.secret_is_initial { ("enrol", NextStep::Enrol) } else { ("otp", NextStep::Otp) };
     let (challenge, challenge_hash) = identity.secret()?;
     store::insert_challenge(&mut tx, &challenge_hash, account.user_id, step, None, now + CHALLENGE).await?;
     tx.commit().await?;
@@ -87,7 +86,8 @@ pub(crate) async fn enrol(identity: &Identity, request: EnrolRequest) -> Result<
 pub(crate) async fn verify_otp(identity: &Identity, request: &VerifyOtpRequest) -> Result<Tokens, Error> {
     let challenge_hash = identity.hash_of(&request.challenge);
     let mut conn = identity.base.pool.acquire().await?;
-    let challenge = store::try_challenge(&mut conn, &challenge_hash, CODE_TRIES).await?.ok_or(Error::Unauthenticated)?;
+    let challenge =
+        store::try_challenge(&mut conn, &challenge_hash, CODE_TRIES).await?.ok_or(Error::Unauthenticated)?;
     drop(conn);
     tracing::debug!(tries = challenge.tries, "Checking a one-time code");
 

@@ -47,7 +47,11 @@ pub(crate) async fn find_account(conn: &mut PgConnection, user_id: Uuid) -> sqlx
 }
 
 pub(crate) async fn rest_account(conn: &mut PgConnection, user_id: Uuid, until: OffsetDateTime) -> sqlx::Result<()> {
-    sqlx::query("update account set next_try_at = $2 where user_id = $1").bind(user_id).bind(until).execute(conn).await?;
+    sqlx::query("update account set next_try_at = $2 where user_id = $1")
+        .bind(user_id)
+        .bind(until)
+        .execute(conn)
+        .await?;
     Ok(())
 }
 
@@ -203,6 +207,7 @@ pub(crate) async fn finish_challenge(conn: &mut PgConnection, hash: &[u8]) -> sq
 
 /// A session.
 #[derive(Clone, Debug, FromRow)]
+#[expect(clippy::struct_field_names, reason = "fields are named as their columns")]
 pub(crate) struct Session {
     pub session_id: Uuid,
     pub subject: Uuid,
@@ -298,7 +303,11 @@ pub(crate) async fn is_used(conn: &mut PgConnection, hash: &[u8]) -> sqlx::Resul
         .await
 }
 
-pub(crate) async fn insert_organisation(conn: &mut PgConnection, content: &Organisation, body: &Body) -> sqlx::Result<()> {
+pub(crate) async fn insert_organisation(
+    conn: &mut PgConnection,
+    content: &Organisation,
+    body: &Body,
+) -> sqlx::Result<()> {
     sqlx::query(
         "insert into organisation (organisation_id, version, content, kind, prefecture, parent_id)
          values ($1, 1, $2, $3, $4, $5)",
@@ -335,11 +344,13 @@ pub(crate) async fn list_organisations(
     limit: i64,
 ) -> sqlx::Result<Vec<Vec<u8>>> {
     if kind == 0 {
-        sqlx::query_scalar("select content from organisation where organisation_id > $1 order by organisation_id limit $2")
-            .bind(after)
-            .bind(limit)
-            .fetch_all(conn)
-            .await
+        sqlx::query_scalar(
+            "select content from organisation where organisation_id > $1 order by organisation_id limit $2",
+        )
+        .bind(after)
+        .bind(limit)
+        .fetch_all(conn)
+        .await
     } else {
         sqlx::query_scalar(
             "select content from organisation where kind = $1 and organisation_id > $2 order by organisation_id limit $3",
@@ -384,7 +395,10 @@ pub(crate) async fn upsert_patient(
 }
 
 /// Counts an attempt before it is checked.
-pub(crate) async fn count_patient_attempt(conn: &mut PgConnection, access_hash: &[u8]) -> sqlx::Result<Option<Patient>> {
+pub(crate) async fn count_patient_attempt(
+    conn: &mut PgConnection,
+    access_hash: &[u8],
+) -> sqlx::Result<Option<Patient>> {
     sqlx::query_as(
         "update patient set failures = failures + 1 where access_hash = $1
          returning case_id, birth_hash, contact, failures, nullif(next_try_at, '-infinity') as next_try_at",
@@ -395,7 +409,11 @@ pub(crate) async fn count_patient_attempt(conn: &mut PgConnection, access_hash: 
 }
 
 pub(crate) async fn rest_patient(conn: &mut PgConnection, case_id: Uuid, until: OffsetDateTime) -> sqlx::Result<()> {
-    sqlx::query("update patient set next_try_at = $2 where case_id = $1").bind(case_id).bind(until).execute(conn).await?;
+    sqlx::query("update patient set next_try_at = $2 where case_id = $1")
+        .bind(case_id)
+        .bind(until)
+        .execute(conn)
+        .await?;
     Ok(())
 }
 

@@ -44,7 +44,11 @@ pub(crate) async fn issue(
     let role = Role::try_from(request.role).unwrap_or(Role::Unspecified);
     let below = in_scope(&mut tx, caller, target).await?;
     if !domain::role_fits(role, below.kind) {
-        return Err(Error::invalid("role", "この機関の種別では使えない役割です", "does not exist in this kind of organisation"));
+        return Err(Error::invalid(
+            "role",
+            "この機関の種別では使えない役割です",
+            "does not exist in this kind of organisation",
+        ));
     }
     let user_id = Uuid::now_v7();
     let expires_at = identity.clock.now() + INITIAL_SECRET;

@@ -59,19 +59,20 @@ impl Notifications {
         let key = once::key(&self.base.vault, &caller, "FileNotification", &request.request_id, &request)?;
         let case_id = match request.case_id.as_str() {
             "" => None,
-            text => {
-                Some(Uuid::try_parse(text).map_err(|_| Error::invalid("case_id", "UUID を指定してください", "must be a UUID"))?)
-            }
+            text => Some(
+                Uuid::try_parse(text)
+                    .map_err(|_| Error::invalid("case_id", "UUID を指定してください", "must be a UUID"))?,
+            ),
         };
-        let checked = domain::check(request.form.unwrap_or_default(), self.clock.today_in_japan()).map_err(Error::Invalid)?;
+        let checked =
+            domain::check(request.form.unwrap_or_default(), self.clock.today_in_japan()).map_err(Error::Invalid)?;
         let centre = self.receiving_centre(&caller, &checked.form);
         let id = NotificationId::new();
         let received_at = self.clock.now();
         let form = checked.form.encode_to_vec();
         let content = Content::of(&form)?;
         let number = receipt::number(centre.prefecture, received_at)?;
-        let receipt =
-            receipt::write(&self.signer, id, &number, &centre, received_at, &content, &checked.missing)?;
+        let receipt = receipt::write(&self.signer, id, &number, &centre, received_at, &content, &checked.missing)?;
         let form_sealed = self.base.vault.seal(FORM, id.uuid().as_bytes(), &form)?;
         let groups = classes::groups_shown(&[Relation::Reporter]);
 
@@ -222,7 +223,11 @@ impl Notifications {
         Ok(audit::record(conn, &act, ids).await?)
     }
 
-    async fn acknowledge(&self, caller: Caller, request: AcknowledgeNotificationRequest) -> Result<Notification, Error> {
+    async fn acknowledge(
+        &self,
+        caller: Caller,
+        request: AcknowledgeNotificationRequest,
+    ) -> Result<Notification, Error> {
         let key = once::key(&self.base.vault, &caller, "AcknowledgeNotification", &request.request_id, &request)?;
         let mut tx = self.base.pool.begin().await?;
         if let Some(answer) = once::claim(&mut tx, &self.base.vault, &key).await? {
@@ -267,7 +272,13 @@ impl Notifications {
     }
 
     /// A notification in the caller's inbox, locked, in the revision the caller has seen.
-    async fn lock_in_inbox(&self, conn: &mut PgConnection, caller: &Caller, id: &str, etag: &str) -> Result<Row, Error> {
+    async fn lock_in_inbox(
+        &self,
+        conn: &mut PgConnection,
+        caller: &Caller,
+        id: &str,
+        etag: &str,
+    ) -> Result<Row, Error> {
         let row = store::lock(conn, parse(id)?).await?.ok_or(Error::NotFound("notification"))?;
         if row.receiving_centre != caller.organisation_id {
             // Whoever sees it otherwise is told so; for anybody else it does not exist.
@@ -316,7 +327,10 @@ impl NotificationService for Notifications {
         Ok(Response::new(self.base.write(async move { this.file(caller, request).await }).await?))
     }
 
-    async fn get_notification(&self, request: Request<GetNotificationRequest>) -> Result<Response<Notification>, Status> {
+    async fn get_notification(
+        &self,
+        request: Request<GetNotificationRequest>,
+    ) -> Result<Response<Notification>, Status> {
         let (caller, request) = Door::enter(request)?;
         let this = self.clone();
         Ok(Response::new(self.base.write(async move { this.get(&caller, &request).await }).await?))
@@ -330,7 +344,10 @@ impl NotificationService for Notifications {
 
     type WatchInboxStream = inbox_watch::Stream;
 
-    async fn watch_inbox(&self, request: Request<WatchInboxRequest>) -> Result<Response<Self::WatchInboxStream>, Status> {
+    async fn watch_inbox(
+        &self,
+        request: Request<WatchInboxRequest>,
+    ) -> Result<Response<Self::WatchInboxStream>, Status> {
         let (caller, _) = Door::enter(request)?;
         Ok(Response::new(inbox_watch::start(self, caller)))
     }

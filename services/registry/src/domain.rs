@@ -309,7 +309,10 @@ mod tests {
         case.take_test(&test(TestResult::Positive, 3));
         case.take_test(&test(TestResult::Positive, 5));
         case.take_test(&test(TestResult::Pending, 6));
-        assert_eq!((case.test_date, case.test_result, case.test_count), (Some(date!(2020 - 05 - 03)), TestResult::Positive, 4));
+        assert_eq!(
+            (case.test_date, case.test_result, case.test_count),
+            (Some(date!(2020 - 05 - 03)), TestResult::Positive, 4)
+        );
     }
 
     #[test]
@@ -324,7 +327,8 @@ mod tests {
 
     #[test]
     fn the_receiving_centre_stays_who_received_it_first() {
-        let (mut case, first, second) = (case(), notified(DiagnosisClass::Confirmed, 1), notified(DiagnosisClass::Confirmed, 2));
+        let (mut case, first, second) =
+            (case(), notified(DiagnosisClass::Confirmed, 1), notified(DiagnosisClass::Confirmed, 2));
         case.take_notification(&first);
         case.take_notification(&second);
         assert_eq!(case.receiving_centre, Some(first.receiving_centre));

@@ -37,8 +37,8 @@ pub(crate) struct Hears {
 
 impl Hears {
     pub(crate) fn new(base: &Base) -> anyhow::Result<Self> {
-        let notification = NotificationInternalServiceClient::new(base.channel("notification")?)
-            .max_decoding_message_size(16 << 20);
+        let notification =
+            NotificationInternalServiceClient::new(base.channel("notification")?).max_decoding_message_size(16 << 20);
         Ok(Self { vault: base.vault.clone(), directory: base.directory.clone(), clock: Clock, notification })
     }
 }
@@ -209,15 +209,15 @@ impl Hears {
     }
 
     fn open_case(&self, work: &mut Work, filing: &Filing, now: OffsetDateTime) -> Result<CaseId, Failure> {
-        let person_id: PersonId = match filing.index.as_ref().and_then(|index| work.people.get(index)) {
-            Some((person, _)) => *person,
-            None => {
+        let person_id: PersonId =
+            if let Some((person, _)) = filing.index.as_ref().and_then(|index| work.people.get(index)) {
+                *person
+            } else {
                 let new = write::new_person(&self.vault, &filing.person).map_err(failure)?;
                 let id = new.id.into();
                 work.persons.push(new);
                 id
-            }
-        };
+            };
         let id = CaseId::new();
         let (_, access_sealed, access_hash) = write::mint_access_id(&self.vault, id).map_err(failure)?;
         let case = Case {
@@ -343,8 +343,7 @@ impl Work {
     /// The case a filing belongs to: the one it names, if the filer has a relation to it; else the person's open one.
     fn find(&self, filing: &Filing) -> Option<CaseId> {
         let named = filing.case_id.map(CaseId::from).filter(|id| {
-            self.cases.contains_key(id)
-                && self.known_to.get(id).is_some_and(|known| known.contains(&filing.reporter))
+            self.cases.contains_key(id) && self.known_to.get(id).is_some_and(|known| known.contains(&filing.reporter))
         });
         let matched = || {
             let (_, case) = self.people.get(filing.index.as_ref()?)?;
@@ -368,4 +367,3 @@ fn failure(error: Error) -> Failure {
         other => Failure::Retry(other.to_string()),
     }
 }
-

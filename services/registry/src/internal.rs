@@ -44,7 +44,8 @@ impl RegistryInternalService for Registry {
             .iter()
             .map(|case| {
                 let id = case.id.to_string();
-                let person = headers.iter().find(|h| h.case_id == id).and_then(|h| h.person.clone()).unwrap_or_default();
+                let person =
+                    headers.iter().find(|h| h.case_id == id).and_then(|h| h.person.clone()).unwrap_or_default();
                 Ok(PatientCredential {
                     case_id: id,
                     access_id: write::open_access_id(&self.base.vault, case)?,

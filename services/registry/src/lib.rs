@@ -13,8 +13,7 @@ use proto::registry::{
 };
 
 /// The service's own tables.
-pub const MIGRATIONS: &[MigrationSet] =
-    &[("0001_registry.sql", include_str!("../migrations/0001_registry.sql"))];
+pub const MIGRATIONS: &[MigrationSet] = &[("0001_registry.sql", include_str!("../migrations/0001_registry.sql"))];
 
 /// Runs the service until it is asked to stop.
 ///

@@ -63,8 +63,11 @@ impl Registry {
         }
         let mut case = store::lock_cases(&mut tx, &[id]).await?.pop().ok_or(Error::NotFound("case"))?;
         let relations = self.relations(&mut tx, &caller, id).await?;
-        if !relations.iter().any(may_record) {
-            return Err(Error::Denied(text("この症例を更新する権限がありません。", "Your relation to this case does not allow changes.")));
+        if !relations.iter().copied().any(may_record) {
+            return Err(Error::Denied(text(
+                "この症例を更新する権限がありません。",
+                "Your relation to this case does not allow changes.",
+            )));
         }
         if !etag.is_empty() && etag != case.version.to_string() {
             return Err(Error::StaleEtag);
@@ -92,7 +95,11 @@ impl Registry {
     /// The caller's relations to a case that are in force. Without one the case does not exist for the caller.
     async fn relations(&self, conn: &mut PgConnection, caller: &Caller, case_id: Uuid) -> Result<Vec<Relation>, Error> {
         if caller.role == Role::Patient {
-            return if caller.case_id == Some(case_id) { Ok(vec![Relation::Patient]) } else { Err(Error::NotFound("case")) };
+            return if caller.case_id == Some(case_id) {
+                Ok(vec![Relation::Patient])
+            } else {
+                Err(Error::NotFound("case"))
+            };
         }
         let now = self.clock.now();
         let relations: Vec<Relation> = store::grants_of(conn, &[case_id])
@@ -140,7 +147,7 @@ impl Registry {
                     &case,
                     person,
                     &tests.remove(&case.id).unwrap_or_default(),
-                    notifications.remove(&case.id).unwrap_or_default(),
+                    &notifications.remove(&case.id).unwrap_or_default(),
                     grants.remove(&case.id).unwrap_or_default(),
                 );
                 classes::mask(&view, "hersys.registry.v1.Case", &relations).map_err(Error::Internal)
@@ -156,7 +163,8 @@ impl Registry {
 
         let place = checked.municipality;
         let prefecture = place.map_or(caller.prefecture, |m| m.prefecture());
-        let centre = self.base.directory.centre_for(place.as_ref().map(|m| m.as_str()), prefecture);
+        let centre =
+            self.base.directory.centre_for(place.as_ref().map(japan::municipality::Municipality::as_str), prefecture);
         let now = self.clock.now();
         let case_id = CaseId::new();
         let (access_id, access_sealed, access_hash) = write::mint_access_id(&self.base.vault, case_id)?;
@@ -169,13 +177,12 @@ impl Registry {
             Some(index) => store::match_persons(&mut tx, &[index]).await?.pop(),
             None => None,
         };
-        let person_id = match known {
-            Some((_, person_id, _)) => person_id,
-            None => {
-                let new = write::new_person(&self.base.vault, &person)?;
-                store::insert_persons(&mut tx, std::slice::from_ref(&new)).await?;
-                new.id
-            }
+        let person_id = if let Some((_, person_id, _)) = known {
+            person_id
+        } else {
+            let new = write::new_person(&self.base.vault, &person)?;
+            store::insert_persons(&mut tx, std::slice::from_ref(&new)).await?;
+            new.id
         };
         let case = Case {
             id: case_id,
@@ -369,11 +376,11 @@ impl RegistryService for Registry {
 }
 
 /// Relations that write clinical and administrative facts.
-fn may_record(relation: &Relation) -> bool {
+fn may_record(relation: Relation) -> bool {
     matches!(
         relation,
         Relation::ReceivingCentre | Relation::ResponsibleCentre | Relation::Reporter | Relation::TreatingInstitution
-    ) && policy::sight(*relation, Group::Clinical) == policy::Sight::Full
+    ) && policy::sight(relation, Group::Clinical) == policy::Sight::Full
 }
 
 /// Checks the basic items and brings them to their stored form: dates in ISO, telephone in its normal form, names as typed.
@@ -412,7 +419,7 @@ fn to_view(
     case: &Case,
     person: Option<Person>,
     tests: &[Test],
-    notifications: Vec<Uuid>,
+    notifications: &[Uuid],
     grants: Vec<GrantRow>,
 ) -> CaseView {
     let day = |date: Option<Date>| date.map(|date| date.to_string()).unwrap_or_default();

@@ -1,8 +1,6 @@
 //! All SQL of the registry.
 
-use proto::registry::{
-    Relation,
-};
+use proto::registry::Relation;
 use runtime::clock;
 use sqlx::{FromRow, PgConnection};
 use time::{Date, OffsetDateTime};
@@ -108,11 +106,10 @@ impl From<GrantRow> for proto::registry::Grant {
 
 /// Cases, locked for a change, in the order of their ids so that nobody waits in a circle.
 pub(crate) async fn lock_cases(conn: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<Case>> {
-    let rows: Vec<CaseRow> =
-        sqlx::query_as("select * from cases where case_id = any($1) order by case_id for update")
-            .bind(ids)
-            .fetch_all(conn)
-            .await?;
+    let rows: Vec<CaseRow> = sqlx::query_as("select * from cases where case_id = any($1) order by case_id for update")
+        .bind(ids)
+        .fetch_all(conn)
+        .await?;
     Ok(rows.into_iter().map(Case::from).collect())
 }
 
@@ -168,13 +165,15 @@ pub(crate) async fn insert_persons(conn: &mut PgConnection, persons: &[NewPerson
     Ok(())
 }
 
+/// One column of many rows, for `unnest`.
+fn column<T>(cases: &[Case], read: impl Fn(&Case) -> T) -> Vec<T> {
+    cases.iter().map(read).collect()
+}
+
 /// Writes new and changed cases, all in one statement.
 pub(crate) async fn save_cases(conn: &mut PgConnection, cases: &[Case]) -> sqlx::Result<()> {
     if cases.is_empty() {
         return Ok(());
-    }
-    fn column<T>(cases: &[Case], read: impl Fn(&Case) -> T) -> Vec<T> {
-        cases.iter().map(read).collect()
     }
     sqlx::query(
         "insert into cases

@@ -108,10 +108,18 @@ impl Question {
         if request.include_empty_days {
             let days = from.zip(to).map(|(from, to)| (to - from).whole_days());
             if request.dimensions != [axis] {
-                found.push(Violation::new("include_empty_days", "日付だけの集計で指定できます", "needs the time axis as the only dimension"));
+                found.push(Violation::new(
+                    "include_empty_days",
+                    "日付だけの集計で指定できます",
+                    "needs the time axis as the only dimension",
+                ));
             }
             if !days.is_some_and(|days| (0..MOST_DAYS).contains(&days)) {
-                found.push(Violation::new("to", "開始日と終了日を指定してください（4000日以内）", "needs both bounds, at most 4000 days apart"));
+                found.push(Violation::new(
+                    "to",
+                    "開始日と終了日を指定してください（4000日以内）",
+                    "needs both bounds, at most 4000 days apart",
+                ));
             }
         }
         let positive = [DiagnosisClass::Confirmed, DiagnosisClass::AsymptomaticCarrier, DiagnosisClass::Deceased];

@@ -95,7 +95,10 @@ async fn moment(
     asked: Option<OffsetDateTime>,
 ) -> Result<(OffsetDateTime, OffsetDateTime), Error> {
     let watermark = store::watermark(conn).await?.ok_or_else(|| {
-        Error::Precondition(text("集計を準備中です。しばらくお待ちください。", "The figures are being rebuilt. Please wait."))
+        Error::Precondition(text(
+            "集計を準備中です。しばらくお待ちください。",
+            "The figures are being rebuilt. Please wait.",
+        ))
     })?;
     Ok((asked.map_or(watermark, |asked| asked.min(watermark)), watermark))
 }

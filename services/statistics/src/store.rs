@@ -19,11 +19,13 @@ pub(crate) struct Fact {
     pub changed: CaseChanged,
 }
 
+/// One column of many rows, for `unnest`.
+fn column<T>(facts: &[Fact], read: impl Fn(&Fact) -> T) -> Vec<T> {
+    facts.iter().map(read).collect()
+}
+
 /// Adds versions and ends the ones before them.
 pub(crate) async fn insert_facts(conn: &mut PgConnection, facts: &[Fact]) -> sqlx::Result<()> {
-    fn column<T>(facts: &[Fact], read: impl Fn(&Fact) -> T) -> Vec<T> {
-        facts.iter().map(read).collect()
-    }
     let small = |number: i32| i16::try_from(number).unwrap_or(0);
     sqlx::query(
         "insert into case_fact
@@ -119,7 +121,11 @@ pub(crate) struct SummaryRow {
 }
 
 /// The state of each prefecture of an area, as known at a moment.
-pub(crate) async fn summary(conn: &mut PgConnection, area: Area, as_of: OffsetDateTime) -> sqlx::Result<Vec<SummaryRow>> {
+pub(crate) async fn summary(
+    conn: &mut PgConnection,
+    area: Area,
+    as_of: OffsetDateTime,
+) -> sqlx::Result<Vec<SummaryRow>> {
     let (prefecture, centre) = match area {
         Area::Nation => (None, None),
         Area::Prefecture(own) => (Some(i16::from(own)), None),

@@ -217,8 +217,11 @@ pub async fn file(client: &Client, request: FileNotificationRequest) -> Result<R
 /// # Errors
 /// What the gateway answers.
 pub async fn register(client: &Client, person: Person) -> Result<RegisterCaseResponse, Status> {
-    let request =
-        RegisterCaseRequest { request_id: Uuid::now_v7().to_string(), person: Some(person), consulted_on: String::new() };
+    let request = RegisterCaseRequest {
+        request_id: Uuid::now_v7().to_string(),
+        person: Some(person),
+        consulted_on: String::new(),
+    };
     client.registry().register_case(client.request(request)).await.map(tonic::Response::into_inner)
 }
 
@@ -260,18 +263,21 @@ pub fn tally<T: std::hash::Hash + Eq>(items: impl IntoIterator<Item = T>) -> Has
 }
 
 fn kanji(number: u64) -> String {
-    const SIGNS: &[char] = &['一', '二', '三', '四', '五', '六', '七', '八', '九', '十', '花', '子', '太', '郎', '美', '咲'];
+    const SIGNS: &[char] =
+        &['一', '二', '三', '四', '五', '六', '七', '八', '九', '十', '花', '子', '太', '郎', '美', '咲'];
     (0..12).filter_map(|place| SIGNS.get(usize::try_from(number >> (4 * place) & 15).unwrap_or(0))).collect()
 }
 
 fn kana(number: u64) -> String {
-    const SIGNS: &[char] = &['ア', 'イ', 'ウ', 'エ', 'オ', 'カ', 'キ', 'ク', 'ケ', 'コ', 'サ', 'シ', 'ス', 'セ', 'ソ', 'タ'];
+    const SIGNS: &[char] =
+        &['ア', 'イ', 'ウ', 'エ', 'オ', 'カ', 'キ', 'ク', 'ケ', 'コ', 'サ', 'シ', 'ス', 'セ', 'ソ', 'タ'];
     (0..12).filter_map(|place| SIGNS.get(usize::try_from(number >> (4 * place) & 15).unwrap_or(0))).collect()
 }
 
 #[expect(clippy::disallowed_methods, reason = "how `hersys-devstack exec` tells a test where the mesh is")]
 fn setting(name: &str) -> anyhow::Result<PathBuf> {
-    let value = std::env::var(name).with_context(|| format!("{name} is not set: run `make test`, or hersys-devstack exec"))?;
+    let value =
+        std::env::var(name).with_context(|| format!("{name} is not set: run `make test`, or hersys-devstack exec"))?;
     Ok(PathBuf::from(value))
 }
 

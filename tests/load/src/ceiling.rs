@@ -42,7 +42,7 @@ pub(crate) async fn measure(world: &World, connections: u32, length: Duration) -
 async fn commit_until(pool: PgPool, until: Instant) -> anyhow::Result<u32> {
     let mut committed = 0;
     let organisation = Uuid::now_v7();
-    let (form, answer, hash) = (vec![7_u8; FORM], vec![7_u8; ANSWER], vec![7_u8; 32]);
+    let (form, answer, event, hash) = (vec![7_u8; FORM], vec![7_u8; ANSWER], vec![7_u8; 120], vec![7_u8; 32]);
     while Instant::now() < until {
         let id = Uuid::now_v7();
         let mut tx = pool.begin().await?;
@@ -77,11 +77,13 @@ async fn commit_until(pool: PgPool, until: Instant) -> anyhow::Result<u32> {
         .bind(id)
         .execute(&mut *tx)
         .await?;
-        sqlx::query("insert into raw_outbox (id, type, payload, traceparent) values ($1, 'notification.filed', $2, 'x')")
-            .bind(id)
-            .bind(&answer[..120])
-            .execute(&mut *tx)
-            .await?;
+        sqlx::query(
+            "insert into raw_outbox (id, type, payload, traceparent) values ($1, 'notification.filed', $2, 'x')",
+        )
+        .bind(id)
+        .bind(&event)
+        .execute(&mut *tx)
+        .await?;
         tx.commit().await?;
         committed += 1;
     }

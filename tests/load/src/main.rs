@@ -42,7 +42,11 @@ async fn main() -> anyhow::Result<()> {
     let seconds = Duration::from_secs(cli.seconds);
 
     let ceiling = ceiling::measure(&world, cli.pool, seconds / 2).await?;
-    writeln!(out, "raw ceiling: {ceiling:.0} filings' rows/s committed straight into PostgreSQL by {} connections", cli.pool)?;
+    writeln!(
+        out,
+        "raw ceiling: {ceiling:.0} filings' rows/s committed straight into PostgreSQL by {} connections",
+        cli.pool
+    )?;
 
     let mut clients = Vec::new();
     for _ in 0..cli.connections {

@@ -13,6 +13,8 @@ use crate::policy::{Sight, sight};
 
 /// The class of a field: its group, and whether it is a code.
 type Class = (Group, bool);
+/// The classes of a message's fields, by number.
+type Classes = Arc<HashMap<u32, Class>>;
 
 /// Clears what none of the relations shows.
 ///
@@ -29,14 +31,8 @@ pub fn mask<M: Message + Default>(message: &M, type_name: &str, relations: &[Rel
 
 /// The groups that the relations show at all, for the audit row.
 pub fn groups_shown(relations: &[Relation]) -> Vec<i16> {
-    let groups = [
-        Group::Identity,
-        Group::Contact,
-        Group::Clinical,
-        Group::Epidemiology,
-        Group::Followup,
-        Group::Administrative,
-    ];
+    let groups =
+        [Group::Identity, Group::Contact, Group::Clinical, Group::Epidemiology, Group::Followup, Group::Administrative];
     let shown = |group: &Group| best(relations, *group) != Sight::Hidden;
     groups.iter().filter(|group| shown(group)).map(|group| i16::try_from(i32::from(*group)).unwrap_or(0)).collect()
 }
@@ -77,8 +73,8 @@ fn best(relations: &[Relation], group: Group) -> Sight {
 }
 
 /// The classes of a message's fields by number, read once per type.
-fn classes_of(message: &MessageDescriptor) -> Arc<HashMap<u32, Class>> {
-    static KNOWN: LazyLock<Mutex<HashMap<String, Arc<HashMap<u32, Class>>>>> = LazyLock::new(Mutex::default);
+fn classes_of(message: &MessageDescriptor) -> Classes {
+    static KNOWN: LazyLock<Mutex<HashMap<String, Classes>>> = LazyLock::new(Mutex::default);
     if let Some(classes) = KNOWN.lock().ok().and_then(|known| known.get(message.full_name()).cloned()) {
         return classes;
     }
@@ -99,7 +95,7 @@ fn classes_of(message: &MessageDescriptor) -> Arc<HashMap<u32, Class>> {
     } else {
         (Group::Technical, true)
     };
-    let classes: Arc<HashMap<u32, Class>> = Arc::new(
+    let classes: Classes = Arc::new(
         message.fields().map(|field| (field.number(), read(&field.options(), &class).unwrap_or(fallback))).collect(),
     );
     if let Ok(mut known) = KNOWN.lock() {

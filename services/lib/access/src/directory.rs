@@ -134,12 +134,11 @@ impl Directory {
 
     async fn refresh(&self, pool: &PgPool) -> anyhow::Result<()> {
         let old = self.snapshot.load_full();
-        let heard_at: Option<OffsetDateTime> = sqlx::query_scalar(
-            "select nullif(watermark, '-infinity') from cursor where source = 'identity'",
-        )
-        .fetch_optional(pool)
-        .await?
-        .flatten();
+        let heard_at: Option<OffsetDateTime> =
+            sqlx::query_scalar("select nullif(watermark, '-infinity') from cursor where source = 'identity'")
+                .fetch_optional(pool)
+                .await?
+                .flatten();
         let rows: Vec<Row> = sqlx::query_as(
             "select organisation_id, seq, kind, name, prefecture, jurisdiction, catch_all, rights, parent_id
              from directory where seq > $1 order by seq",
@@ -149,7 +148,9 @@ impl Directory {
         .await?;
         // A revocation matters as long as a token it hits can live.
         let revoked: Vec<(String, OffsetDateTime)> =
-            sqlx::query_as("select subject, at from revocation where at > now() - interval '15 minutes'").fetch_all(pool).await?;
+            sqlx::query_as("select subject, at from revocation where at > now() - interval '15 minutes'")
+                .fetch_all(pool)
+                .await?;
         let mut new = Snapshot {
             seq: old.seq,
             entries: old.entries.clone(),
@@ -273,7 +274,8 @@ pub async fn store_organisation(
 }
 
 async fn store_revocation(conn: &mut PgConnection, revoked: &AccessRevoked, seq: i64) -> Result<(), Failure> {
-    let at = revoked.at.as_ref().and_then(clock::from_proto).ok_or_else(|| Failure::Dead("carries no moment".to_owned()))?;
+    let at =
+        revoked.at.as_ref().and_then(clock::from_proto).ok_or_else(|| Failure::Dead("carries no moment".to_owned()))?;
     let subject = if revoked.user_id.is_empty() {
         format!("session:{}", revoked.session_id)
     } else {

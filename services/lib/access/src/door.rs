@@ -1,10 +1,7 @@
 //! Every handler's first line: the request checked against the contract, and who sent it.
 
 use prost::{Message, Name};
-use runtime::{
-    problem,
-    server::Peer,
-};
+use runtime::{problem, server::Peer};
 use tonic::{Request, Status};
 
 use crate::{Caller, validate};
@@ -16,7 +13,7 @@ impl Door {
     /// The request, checked, and its caller.
     ///
     /// # Errors
-    /// INVALID_ARGUMENT with every field at fault; UNAUTHENTICATED where the guard let nobody in.
+    /// `INVALID_ARGUMENT` with every field at fault; UNAUTHENTICATED where the guard let nobody in.
     pub fn enter<M: Message + Name>(request: Request<M>) -> Result<(Caller, M), Status> {
         let caller = request.extensions().get::<Caller>().cloned().ok_or_else(problem::unauthenticated)?;
         Ok((caller, Self::checked(request.into_inner())?))
@@ -25,7 +22,7 @@ impl Door {
     /// A request of an anonymous caller, checked.
     ///
     /// # Errors
-    /// INVALID_ARGUMENT with every field at fault.
+    /// `INVALID_ARGUMENT` with every field at fault.
     pub fn enter_public<M: Message + Name>(request: Request<M>) -> Result<M, Status> {
         Self::checked(request.into_inner())
     }
@@ -33,7 +30,7 @@ impl Door {
     /// A request of another service, checked, and its name.
     ///
     /// # Errors
-    /// INVALID_ARGUMENT with every field at fault; UNAUTHENTICATED without a peer.
+    /// `INVALID_ARGUMENT` with every field at fault; UNAUTHENTICATED without a peer.
     pub fn enter_internal<M: Message + Name>(request: Request<M>) -> Result<(String, M), Status> {
         let peer = request.extensions().get::<Peer>().and_then(|peer| peer.service.clone());
         let peer = peer.ok_or_else(problem::unauthenticated)?.to_string();

@@ -54,10 +54,7 @@ impl Guard {
         }
         let rights = self.directory.rights(&caller);
         if !policy::allows(rule.permission, caller.role, caller.kind, rights) {
-            return Err(problem::denied(&text(
-                "この操作を行う権限がありません。",
-                "Your role does not allow this.",
-            )));
+            return Err(problem::denied(&text("この操作を行う権限がありません。", "Your role does not allow this.")));
         }
         Ok(Some(caller))
     }

@@ -8,7 +8,9 @@ use std::{
 };
 
 use prost::Message;
-use prost_reflect::{DynamicMessage, ExtensionDescriptor, FieldDescriptor, MessageDescriptor, ReflectMessage as _, Value};
+use prost_reflect::{
+    DynamicMessage, ExtensionDescriptor, FieldDescriptor, MessageDescriptor, ReflectMessage as _, Value,
+};
 use regex::Regex;
 use runtime::problem::Violation;
 
@@ -109,12 +111,17 @@ fn check_rule(
         Rule::Uuid if !value.as_str().is_some_and(|text| text.len() == 36 && uuid::Uuid::try_parse(text).is_ok()) => {
             broken("UUID を指定してください".to_owned(), "must be a UUID".to_owned());
         }
-        Rule::AtLeast(min) if number(value) < *min => broken(format!("{min} 以上です"), format!("must be at least {min}")),
-        Rule::AtMost(max) if number(value) > *max => broken(format!("{max} 以下です"), format!("must be at most {max}")),
+        Rule::AtLeast(min) if number(value) < *min => {
+            broken(format!("{min} 以上です"), format!("must be at least {min}"));
+        }
+        Rule::AtMost(max) if number(value) > *max => {
+            broken(format!("{max} 以下です"), format!("must be at most {max}"));
+        }
         Rule::DefinedOnly => {
-            let known = field.kind().as_enum().is_some_and(|e| {
-                i32::try_from(number(value)).ok().and_then(|n| e.get_value(n)).is_some()
-            });
+            let known = field
+                .kind()
+                .as_enum()
+                .is_some_and(|e| i32::try_from(number(value)).ok().and_then(|n| e.get_value(n)).is_some());
             if !known {
                 broken("未定義のコードです".to_owned(), "is no code of the list".to_owned());
             }
@@ -125,7 +132,9 @@ fn check_rule(
         Rule::In(allowed) if !i32::try_from(number(value)).is_ok_and(|n| allowed.contains(&n)) => {
             broken("選択できない値です".to_owned(), "is not among the allowed codes".to_owned());
         }
-        Rule::MaxItems(max) if value.as_list().is_some_and(|items| u64::try_from(items.len()).is_ok_and(|n| n > *max)) => {
+        Rule::MaxItems(max)
+            if value.as_list().is_some_and(|items| u64::try_from(items.len()).is_ok_and(|n| n > *max)) =>
+        {
             broken(format!("{max} 件以内です"), format!("takes at most {max} items"));
         }
         Rule::Unique => {
@@ -199,18 +208,20 @@ fn read_field_rules(declared: &DynamicMessage, rules: &mut Vec<Rule>, unknown: &
 
 fn read_typed_rules(declared: &DynamicMessage, rules: &mut Vec<Rule>, unknown: &mut Vec<String>) {
     for (field, value) in declared.fields() {
-        let numbers = || value.as_list().unwrap_or_default().iter().filter_map(|v| i32::try_from(number(v)).ok()).collect();
+        let numbers =
+            || value.as_list().unwrap_or_default().iter().filter_map(|v| i32::try_from(number(v)).ok()).collect();
         let rule = match (field.name(), value) {
             ("min_len", Value::U64(n)) => Rule::MinLen(*n),
             ("max_len", Value::U64(n)) => Rule::MaxLen(*n),
             ("len", Value::U64(n)) => Rule::Len(*n),
-            ("pattern", Value::String(text)) => match Regex::new(text) {
-                Ok(pattern) => Rule::Pattern(pattern),
-                Err(_) => {
+            ("pattern", Value::String(text)) => {
+                if let Ok(pattern) = Regex::new(text) {
+                    Rule::Pattern(pattern)
+                } else {
                     unknown.push(format!("pattern {text}"));
                     continue;
                 }
-            },
+            }
             ("uuid", Value::Bool(true)) => Rule::Uuid,
             ("gte", value) => Rule::AtLeast(number(value)),
             ("lte", value) => Rule::AtMost(number(value)),
@@ -288,8 +299,7 @@ mod tests {
     fn what_keeps_every_rule_passes() {
         let id = "01890a5d-ac96-774b-bcce-b302099a8057".to_owned();
         let test = Test { method: 2, specimen: 9, result: 3, sampled_on: "2020-05-13".to_owned() };
-        let request =
-            RecordTestRequest { request_id: id.clone(), case_id: id, etag: String::new(), test: Some(test) };
+        let request = RecordTestRequest { request_id: id.clone(), case_id: id, etag: String::new(), test: Some(test) };
         assert_eq!(fields(&check(&request, "hersys.registry.v1.RecordTestRequest")), Vec::<&str>::new());
     }
 }

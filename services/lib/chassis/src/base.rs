@@ -99,7 +99,8 @@ impl Base {
         &self,
         work: impl Future<Output = Result<T, Error>> + Send + 'static,
     ) -> Result<T, Error> {
-        let done = self.shutdown.detach(work).await.map_err(|_| Error::Internal(anyhow::anyhow!("a write panicked")))?;
+        let done =
+            self.shutdown.detach(work).await.map_err(|_| Error::Internal(anyhow::anyhow!("a write panicked")))?;
         self.wake.relay();
         done
     }
@@ -113,7 +114,8 @@ impl Base {
         let verifier = Verifier::new(self.channel("identity")?);
         relay::start(self.service, self.database, self.pool.clone(), self.bus.clone(), self.wake, &self.shutdown);
 
-        let listener = TcpListener::bind(common.listen).await.with_context(|| format!("listen on {}", common.listen))?;
+        let listener =
+            TcpListener::bind(common.listen).await.with_context(|| format!("listen on {}", common.listen))?;
         let admin = TcpListener::bind(common.admin_listen)
             .await
             .with_context(|| format!("listen on {}", common.admin_listen))?;
@@ -126,8 +128,7 @@ impl Base {
 
         let routes = routes(server::standard_routes(self.service).await?);
         let routes = Operations::new(self.pool.clone(), self.consumers).routes(routes);
-        let layers =
-            ServiceBuilder::new().layer(Standard).layer(Guard::new(verifier, self.directory)).into_inner();
+        let layers = ServiceBuilder::new().layer(Standard).layer(Guard::new(verifier, self.directory)).into_inner();
         tracing::info!(listen = %common.listen, "Serving {}", self.service);
         server::serve(listener, &self.tls, layers, routes, &self.shutdown).await?;
         self.shutdown.finished().await;

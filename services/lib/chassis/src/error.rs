@@ -63,7 +63,7 @@ impl From<Error> for Status {
                 // The text of a database error can hold values; its code and constraint cannot.
                 let database = source.as_database_error();
                 tracing::error!(
-                    code = database.and_then(|e| e.code()).as_deref(),
+                    code = database.and_then(sqlx::error::DatabaseError::code).as_deref(),
                     constraint = database.and_then(|e| e.constraint()),
                     kind = kind(&source),
                     "Database failed"

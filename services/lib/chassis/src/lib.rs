@@ -18,7 +18,11 @@ pub use error::Error;
 pub use settings::{Command, Settings};
 
 /// Runs a service: reads its settings, migrates or serves, and reports a failure in one line.
-pub async fn main<F>(service: &'static str, migrations: &'static [MigrationSet], run: impl FnOnce(Base) -> F) -> ExitCode
+pub async fn main<F>(
+    service: &'static str,
+    migrations: &'static [MigrationSet],
+    run: impl FnOnce(Base) -> F,
+) -> ExitCode
 where
     F: Future<Output = anyhow::Result<()>>,
 {

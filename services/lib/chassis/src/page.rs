@@ -54,7 +54,13 @@ mod tests {
         let after = After { micros: 1_589_328_000_000_000, id: Uuid::now_v7() };
         assert_eq!(After::parse(&after.token()).unwrap(), after);
         assert_eq!(After::parse("").unwrap(), After::START);
-        for token in ["x", "1_", "_", "-5_01890a5dac96774bbcceb302099a8057", "9223372036854775807_01890a5dac96774bbcceb302099a8057"] {
+        for token in [
+            "x",
+            "1_",
+            "_",
+            "-5_01890a5dac96774bbcceb302099a8057",
+            "9223372036854775807_01890a5dac96774bbcceb302099a8057",
+        ] {
             assert!(After::parse(token).is_err(), "{token}");
         }
     }

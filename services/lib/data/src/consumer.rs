@@ -10,7 +10,8 @@ use async_nats::jetstream;
 use async_trait::async_trait;
 use futures::StreamExt as _;
 use proto::operations::{
-    Digest, GetHeadRequest, Head, ListDigestsRequest, ReadEventsRequest, event_log_service_client::EventLogServiceClient,
+    Digest, GetHeadRequest, Head, ListDigestsRequest, ReadEventsRequest,
+    event_log_service_client::EventLogServiceClient,
 };
 use runtime::{
     Shutdown, clock,
@@ -148,7 +149,9 @@ impl<P: Projection> Consumer<P> {
             for message in &messages {
                 match nats::read(source, message) {
                     Some(event) => events.push(event),
-                    None => tracing::warn!(source, subject = %message.subject, "Passed over a message that is no event"),
+                    None => {
+                        tracing::warn!(source, subject = %message.subject, "Passed over a message that is no event");
+                    }
                 }
             }
             events.sort_by_key(|event| event.seq);
@@ -375,7 +378,11 @@ impl<P: Projection> Consumer<P> {
             comparable && !ours.iter().any(same)
         };
         if let Some(digest) = owner.iter().find(differs) {
-            tracing::error!(source = self.projection.source(), day = digest.day, "Projection differs from its owner, rebuilding");
+            tracing::error!(
+                source = self.projection.source(),
+                day = digest.day,
+                "Projection differs from its owner, rebuilding"
+            );
             self.rebuild_in_turn().await?;
         }
         Ok(())
@@ -426,14 +433,17 @@ impl<P: Projection> Listening for Consumer<P> {
 
 /// Whether the database refused because of what was written (a constraint, a malformed value), not because it is unwell.
 fn is_of_the_data(error: &sqlx::Error) -> bool {
-    let class = error.as_database_error().and_then(|e| e.code()).map(|code| code.chars().take(2).collect::<String>());
+    let class = error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code)
+        .map(|code| code.chars().take(2).collect::<String>());
     matches!(class.as_deref(), Some("22" | "23" | "42"))
 }
 
 /// What may be kept of a database error: the constraint or the code, never the text, which can hold values.
 fn reason_of(error: &sqlx::Error) -> String {
     let database = error.as_database_error();
-    match (database.and_then(|e| e.constraint()), database.and_then(|e| e.code())) {
+    match (database.and_then(|e| e.constraint()), database.and_then(sqlx::error::DatabaseError::code)) {
         (Some(constraint), _) => format!("violates {constraint}"),
         (None, Some(code)) => format!("database error {code}"),
         (None, None) => "database error".to_owned(),

@@ -61,7 +61,9 @@ pub(crate) async fn records(pool: &PgPool, after_seq: i64, limit: i64) -> sqlx::
 /// Count and hash per day.
 pub(crate) async fn digests(pool: &PgPool) -> sqlx::Result<Vec<Digest>> {
     let rows: Vec<DigestRow> =
-        sqlx::query_as("select day, count, hash, first_seq, last_seq from outbox_digest order by day").fetch_all(pool).await?;
+        sqlx::query_as("select day, count, hash, first_seq, last_seq from outbox_digest order by day")
+            .fetch_all(pool)
+            .await?;
     Ok(rows
         .into_iter()
         .map(|row| Digest {

@@ -119,4 +119,3 @@ pub(crate) fn read(source: &str, message: &async_nats::Message) -> Option<Event>
         traceparent: text(runtime::trace::HEADER).unwrap_or_default().to_owned(),
     })
 }
-

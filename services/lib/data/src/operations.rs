@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use proto::operations::{
     ConsumerState, GetHeadRequest, GetPipelineRequest, Head, ListDeadLettersRequest, ListDeadLettersResponse,
-    ListDigestsRequest, ListDigestsResponse, Pipeline, ReadEventsRequest, ReadEventsResponse, RebuildProjectionsRequest,
-    RebuildProjectionsResponse, ReplayDeadLetterRequest, ReplayDeadLetterResponse,
+    ListDigestsRequest, ListDigestsResponse, Pipeline, ReadEventsRequest, ReadEventsResponse,
+    RebuildProjectionsRequest, RebuildProjectionsResponse, ReplayDeadLetterRequest, ReplayDeadLetterResponse,
     event_log_service_server::{EventLogService, EventLogServiceServer},
     operations_service_server::{OperationsService, OperationsServiceServer},
 };
@@ -41,18 +41,19 @@ impl Operations {
 #[tonic::async_trait]
 impl OperationsService for Operations {
     async fn get_pipeline(&self, _: Request<GetPipelineRequest>) -> Result<Response<Pipeline>, Status> {
-        let (stamped_seq, published_seq): (i64, i64) =
-            sqlx::query_as("select stamped_seq, published_seq from relay").fetch_one(&self.pool).await.map_err(internal)?;
+        let (stamped_seq, published_seq): (i64, i64) = sqlx::query_as("select stamped_seq, published_seq from relay")
+            .fetch_one(&self.pool)
+            .await
+            .map_err(internal)?;
         let unstamped = sqlx::query_scalar("select count(*) from outbox where seq is null")
             .fetch_one(&self.pool)
             .await
             .map_err(internal)?;
-        let consumers: Vec<(String, i64, Option<OffsetDateTime>)> = sqlx::query_as(
-            "select source, handled_seq, nullif(watermark, '-infinity') from cursor order by source",
-        )
-        .fetch_all(&self.pool)
-        .await
-        .map_err(internal)?;
+        let consumers: Vec<(String, i64, Option<OffsetDateTime>)> =
+            sqlx::query_as("select source, handled_seq, nullif(watermark, '-infinity') from cursor order by source")
+                .fetch_all(&self.pool)
+                .await
+                .map_err(internal)?;
         Ok(Response::new(Pipeline {
             stamped_seq,
             published_seq,
@@ -140,6 +141,6 @@ impl EventLogService for Operations {
 
 #[expect(clippy::needless_pass_by_value, reason = "used in map_err")]
 fn internal(error: sqlx::Error) -> Status {
-    tracing::error!(error = ?error.as_database_error().and_then(|e| e.code()), "Database failed");
+    tracing::error!(error = ?error.as_database_error().and_then(sqlx::error::DatabaseError::code), "Database failed");
     Status::unavailable("the database does not answer")
 }

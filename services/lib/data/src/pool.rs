@@ -62,9 +62,7 @@ impl Database {
             .max_lifetime(Duration::from_mins(10))
             // sqlx 0.9.0: a cancelled `begin` hands the connection back inside an open transaction, and the next caller's
             // autocommit writes vanish with it. Whoever gets a connection gets it outside of any transaction.
-            .before_acquire(|connection, _| {
-                Box::pin(async move { connection.execute("ROLLBACK").await.map(|_| true) })
-            })
+            .before_acquire(|connection, _| Box::pin(async move { connection.execute("ROLLBACK").await.map(|_| true) }))
             .connect_with(self.options()?)
             .await
             .with_context(|| format!("connect to the database {} as {}", self.name, self.role))?;
@@ -106,9 +104,15 @@ async fn assert_durable(pool: &PgPool) -> anyhow::Result<()> {
         ("synchronous_commit", &["on", "remote_apply"]),
         ("ssl", &["on"]),
     ] {
-        let value: String =
-            sqlx::query_scalar("select current_setting($1)").bind(setting).fetch_one(pool).await.context("read settings")?;
-        ensure!(good.contains(&value.as_str()), "PostgreSQL runs with {setting} = {value}: acknowledged data could be lost");
+        let value: String = sqlx::query_scalar("select current_setting($1)")
+            .bind(setting)
+            .fetch_one(pool)
+            .await
+            .context("read settings")?;
+        ensure!(
+            good.contains(&value.as_str()),
+            "PostgreSQL runs with {setting} = {value}: acknowledged data could be lost"
+        );
     }
     Ok(())
 }

@@ -28,7 +28,14 @@ const RETRY: Duration = Duration::from_secs(1);
 const LEADER_LOCK: i64 = 0x4845_5253_5953;
 
 /// Starts stamping and publishing.
-pub fn start(service: &'static str, database: Database, pool: PgPool, bus: async_nats::Client, wake: Wake, shutdown: &Shutdown) {
+pub fn start(
+    service: &'static str,
+    database: Database,
+    pool: PgPool,
+    bus: async_nats::Client,
+    wake: Wake,
+    shutdown: &Shutdown,
+) {
     let (stamped, to_publish) = watch::channel(0);
     let stop = shutdown.clone();
     shutdown.spawn("relay", async move {
@@ -193,14 +200,13 @@ async fn publish_some(
     stamped: i64,
     published: &mut Option<i64>,
 ) -> anyhow::Result<()> {
-    let from = match *published {
-        Some(seq) => seq,
-        None => {
-            nats::make_stream(js, service).await?;
-            let seq = sqlx::query_scalar("select published_seq from relay").fetch_one(pool).await?;
-            *published = Some(seq);
-            seq
-        }
+    let from = if let Some(seq) = *published {
+        seq
+    } else {
+        nats::make_stream(js, service).await?;
+        let seq = sqlx::query_scalar("select published_seq from relay").fetch_one(pool).await?;
+        *published = Some(seq);
+        seq
     };
     if from >= stamped {
         return Ok(());

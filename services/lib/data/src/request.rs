@@ -46,13 +46,12 @@ pub async fn claim(conn: &mut PgConnection, key: &Key, response: Option<&[u8]>) 
     if done.rows_affected() == 1 {
         return Ok(Claim::First);
     }
-    let (rpc, hash, response): (String, Vec<u8>, Option<Vec<u8>>) = sqlx::query_as(
-        "select rpc, body_hash, response from request where organisation_id = $1 and request_id = $2",
-    )
-    .bind(key.organisation_id)
-    .bind(key.request_id)
-    .fetch_one(conn)
-    .await?;
+    let (rpc, hash, response): (String, Vec<u8>, Option<Vec<u8>>) =
+        sqlx::query_as("select rpc, body_hash, response from request where organisation_id = $1 and request_id = $2")
+            .bind(key.organisation_id)
+            .bind(key.request_id)
+            .fetch_one(conn)
+            .await?;
     Ok(match response {
         Some(response) if rpc == key.rpc && hash == key.body_hash => Claim::Repeated(response),
         _ => Claim::Conflict,

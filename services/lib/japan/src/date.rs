@@ -47,9 +47,9 @@ pub enum NotADate {
 pub fn parse(text: &str) -> Result<Date, NotADate> {
     let text: String = text.nfkc().filter(|c| !c.is_whitespace()).collect();
     let upper = text.to_uppercase();
-    let era = ERAS.iter().find_map(|era| {
-        era.names.iter().find_map(|name| upper.strip_prefix(name).map(|rest| (era, rest.to_owned())))
-    });
+    let era = ERAS
+        .iter()
+        .find_map(|era| era.names.iter().find_map(|name| upper.strip_prefix(name).map(|rest| (era, rest.to_owned()))));
     let (era, rest) = era.map_or((None, text), |(era, rest)| (Some(era), rest));
     let rest = rest.replacen('元', "1", 1).replace(['年', '月', '/', '.'], "-").replace('日', "");
     let mut parts = rest.split('-').map(|part| {
@@ -87,7 +87,8 @@ mod tests {
 
     #[test]
     fn every_usual_way_of_writing_is_understood() {
-        for text in ["2020-05-13", "2020/5/13", "R2.5.13", "令和2年5月13日", "令和２年５月１３日", "r2-05-13"] {
+        for text in ["2020-05-13", "2020/5/13", "R2.5.13", "令和2年5月13日", "令和２年５月１３日", "r2-05-13"]
+        {
             assert_eq!(parse(text), Ok(date!(2020 - 05 - 13)), "{text}");
         }
         assert_eq!(parse("H元.1.8"), Ok(date!(1989 - 01 - 08)));
@@ -106,7 +107,17 @@ mod tests {
 
     #[test]
     fn nonsense_is_no_date() {
-        for text in ["", "yesterday", "2020-05", "2020-05-13-1", "20-5-13", "+2020-05-13", "2020--5-13", "R.5.1", "9999999999-1-1"] {
+        for text in [
+            "",
+            "yesterday",
+            "2020-05",
+            "2020-05-13-1",
+            "20-5-13",
+            "+2020-05-13",
+            "2020--5-13",
+            "R.5.1",
+            "9999999999-1-1",
+        ] {
             assert_eq!(parse(text), Err(NotADate::Format), "{text}");
         }
     }

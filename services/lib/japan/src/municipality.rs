@@ -65,7 +65,7 @@ impl Municipality {
         BY_CODE.get(self.as_str()).copied()
     }
 
-    fn check_digit(&self) -> u8 {
+    fn check_digit(self) -> u8 {
         let sum: u8 = self.0.iter().zip([6, 5, 4, 3, 2]).map(|(digit, weight)| (digit - b'0') * weight).sum();
         if sum >= 11 { (11 - sum % 11) % 10 } else { (11 - sum) % 10 }
     }

@@ -77,7 +77,11 @@ pub fn check(typed: &Typed<'_>, on: Date) -> Result<Checked, Vec<Finding>> {
     let birth_date = match date::parse(typed.birth_date) {
         _ if typed.birth_date.trim().is_empty() => {
             if !typed.has_age_band {
-                fault("birth_date", "生年月日は必須です（不明な場合は年代を選択）", "is required, or choose an age band");
+                fault(
+                    "birth_date",
+                    "生年月日は必須です（不明な場合は年代を選択）",
+                    "is required, or choose an age band",
+                );
             }
             None
         }
@@ -125,7 +129,10 @@ pub fn check(typed: &Typed<'_>, on: Date) -> Result<Checked, Vec<Finding>> {
 
 fn is_mail(text: &str) -> bool {
     let plain = text.chars().all(|c| !c.is_whitespace() && !c.is_control());
-    plain && text.split_once('@').is_some_and(|(local, host)| !local.is_empty() && host.contains('.') && !host.contains('@'))
+    plain
+        && text
+            .split_once('@')
+            .is_some_and(|(local, host)| !local.is_empty() && host.contains('.') && !host.contains('@'))
 }
 
 #[cfg(test)]

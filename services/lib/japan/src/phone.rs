@@ -19,7 +19,8 @@ mod tests {
 
     #[test]
     fn ways_of_writing_one_number_are_one() {
-        for text in ["090-1234-5678", "０９０－１２３４－５６７８", "+81 90 1234 5678", "(090) 1234.5678"] {
+        for text in ["090-1234-5678", "０９０－１２３４－５６７８", "+81 90 1234 5678", "(090) 1234.5678"]
+        {
             assert_eq!(normalise(text).as_deref(), Some("09012345678"), "{text}");
         }
     }

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// No call may take longer, whatever it asks for.
-pub const LONGEST_CALL: Duration = Duration::from_secs(60);
+pub const LONGEST_CALL: Duration = Duration::from_mins(1);
 
 /// Surrounds a service with the standard layers.
 #[derive(Clone, Copy, Debug, Default)]
@@ -130,7 +130,7 @@ mod tests {
     fn the_deadline_is_read_in_every_unit() {
         assert_eq!(timeout_of(&with("2S")), Some(Duration::from_secs(2)));
         assert_eq!(timeout_of(&with("500m")), Some(Duration::from_millis(500)));
-        assert_eq!(timeout_of(&with("1H")), Some(Duration::from_secs(3600)));
+        assert_eq!(timeout_of(&with("1H")), Some(Duration::from_hours(1)));
     }
 
     #[test]

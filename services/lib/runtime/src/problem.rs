@@ -22,7 +22,8 @@ pub enum Language {
 impl Language {
     /// From an `accept-language` header: English where it comes before Japanese.
     pub fn from_header(value: Option<&str>) -> Self {
-        let preferred = value.unwrap_or_default().split(',').map(str::trim).find(|l| l.starts_with("ja") || l.starts_with("en"));
+        let preferred =
+            value.unwrap_or_default().split(',').map(str::trim).find(|l| l.starts_with("ja") || l.starts_with("en"));
         if preferred.is_some_and(|l| l.starts_with("en")) { Self::English } else { Self::Japanese }
     }
 
@@ -76,7 +77,7 @@ impl Violation {
     }
 }
 
-/// INVALID_ARGUMENT with every field at fault.
+/// `INVALID_ARGUMENT` with every field at fault.
 pub fn invalid(violations: &[Violation]) -> Status {
     // Details travel in headers of limited size; the first twenty tell enough.
     let fields: Vec<FieldViolation> = violations
@@ -88,13 +89,13 @@ pub fn invalid(violations: &[Violation]) -> Status {
     Status::with_error_details(Code::InvalidArgument, summary.join("; "), ErrorDetails::with_bad_request(fields))
 }
 
-/// NOT_FOUND, in the same words whether the thing does not exist or is not the caller's to see.
+/// `NOT_FOUND`, in the same words whether the thing does not exist or is not the caller's to see.
 pub fn not_found(resource: &str) -> Status {
     let message = text("見つかりません。", "Not found.");
     Status::with_error_details(Code::NotFound, message.shown(), ErrorDetails::with_resource_info(resource, "", "", ""))
 }
 
-/// PERMISSION_DENIED.
+/// `PERMISSION_DENIED`.
 pub fn denied(why: &Text) -> Status {
     Status::permission_denied(why.shown())
 }
@@ -104,7 +105,7 @@ pub fn unauthenticated() -> Status {
     Status::unauthenticated(text("サインインしてください。", "Please sign in.").shown())
 }
 
-/// ALREADY_EXISTS: a request id used again for something else.
+/// `ALREADY_EXISTS`: a request id used again for something else.
 pub fn request_id_reused() -> Status {
     let why = text(
         "この request_id は別の内容で使用済みです。新しい request_id を使ってください。",
@@ -120,16 +121,17 @@ pub fn request_id_reused() -> Status {
 /// ABORTED: somebody else changed the record.
 pub fn stale_etag() -> Status {
     Status::aborted(
-        text("他の利用者が先に更新しました。読み直してください。", "Somebody changed this first. Read it again.").shown(),
+        text("他の利用者が先に更新しました。読み直してください。", "Somebody changed this first. Read it again.")
+            .shown(),
     )
 }
 
-/// FAILED_PRECONDITION.
+/// `FAILED_PRECONDITION`.
 pub fn precondition(why: &Text) -> Status {
     Status::failed_precondition(why.shown())
 }
 
-/// RESOURCE_EXHAUSTED with the time after which it is worth trying again.
+/// `RESOURCE_EXHAUSTED` with the time after which it is worth trying again.
 pub fn exhausted(retry_after: Duration) -> Status {
     let message = text("混み合っています。しばらくしてから再試行してください。", "Busy. Please try again shortly.");
     Status::with_error_details(

@@ -123,9 +123,8 @@ impl Tls {
 /// When the file is missing or no PEM.
 pub fn client_of(ca: &Path) -> anyhow::Result<ClientConfig> {
     crate::telemetry::install_crypto();
-    let mut config = ClientConfig::builder_with_protocol_versions(VERSIONS)
-        .with_root_certificates(roots(ca)?)
-        .with_no_client_auth();
+    let mut config =
+        ClientConfig::builder_with_protocol_versions(VERSIONS).with_root_certificates(roots(ca)?).with_no_client_auth();
     config.alpn_protocols = vec![b"h2".to_vec()];
     Ok(config)
 }
@@ -149,7 +148,7 @@ fn load(files: &TlsFiles) -> anyhow::Result<Loaded> {
     let mut edge = ServerConfig::builder_with_protocol_versions(VERSIONS)
         .with_no_client_auth()
         .with_single_cert(chain.clone(), key.clone_key())?;
-    edge.alpn_protocols = mutual.alpn_protocols.clone();
+    edge.alpn_protocols.clone_from(&mutual.alpn_protocols);
     let mut client = ClientConfig::builder_with_protocol_versions(VERSIONS)
         .with_root_certificates(roots)
         .with_client_auth_cert(chain, key)?;

@@ -84,9 +84,7 @@ fn wrap(wrapping: &LessSafeKey, service: &str, generation: i32) -> anyhow::Resul
     getrandom::fill(&mut nonce).context("draw a nonce")?;
     getrandom::fill(&mut key).context("draw a key")?;
     let aad = Aad::from(format!("{service}|{generation}"));
-    wrapping
-        .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), aad, &mut key)
-        .context("wrap a data key")?;
+    wrapping.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), aad, &mut key).context("wrap a data key")?;
     Ok([&nonce[..], &key].concat())
 }
 

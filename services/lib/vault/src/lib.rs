@@ -134,8 +134,7 @@ impl Vault {
         }
         let data_key = self.inner.generations.get(&generation).ok_or(Error::UnknownGeneration)?;
         let derived = data_key.derive(format!("field|{}|{}", place.table, place.column).as_bytes());
-        let key =
-            Arc::new(LessSafeKey::new(UnboundKey::new(&AES_256_GCM_SIV, &derived).map_err(|_| Error::Crypto)?));
+        let key = Arc::new(LessSafeKey::new(UnboundKey::new(&AES_256_GCM_SIV, &derived).map_err(|_| Error::Crypto)?));
         if let Ok(mut keys) = self.inner.derived.write() {
             keys.insert((generation, place), Arc::clone(&key));
         }

@@ -34,7 +34,8 @@ impl Signer {
     pub async fn load(vault: &Vault, pool: &PgPool) -> anyhow::Result<Self> {
         let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).context("make a signing key")?;
         let public = pair.public_key().as_ref().to_vec();
-        let kid = URL_SAFE_NO_PAD.encode(&digest::digest(&digest::SHA256, &public).as_ref()[..12]);
+        let fingerprint = digest::digest(&digest::SHA256, &public);
+        let kid = URL_SAFE_NO_PAD.encode(fingerprint.as_ref().get(..12).unwrap_or_default());
         let pkcs8 = pair.to_pkcs8v1().context("encode a signing key")?;
         let sealed = vault.seal(KEYS, kid.as_bytes(), pkcs8.as_ref())?;
         // Only the first process of a new service succeeds; everybody else reads what it wrote.

@@ -51,10 +51,18 @@ async fn without_a_token_every_rpc_but_sign_in_and_keys_is_refused() -> Outcome 
     open.sort_unstable();
     // The list may only shrink.
     let allowed = [
-        "Enrol", "GetJwks", "GetReceiptKeys", "RefreshTokens", "SignIn", "SignInPatient", "VerifyOtp", "VerifyPatientCode",
+        "Enrol",
+        "GetJwks",
+        "GetReceiptKeys",
+        "RefreshTokens",
+        "SignIn",
+        "SignInPatient",
+        "VerifyOtp",
+        "VerifyPatientCode",
     ];
     assert_eq!(open, allowed);
-    for path in ["/grpc.health.v1.Health/Check", "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", "/x.Y/Z"] {
+    for path in ["/grpc.health.v1.Health/Check", "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", "/x.Y/Z"]
+    {
         assert_eq!(call(client.channel(), path, None).await?, Code::Unimplemented, "{path}");
     }
     Ok(())
@@ -67,7 +75,9 @@ async fn a_service_asks_only_what_it_was_declared_to_ask_and_nobody_walks_past_t
         let channel = world.stack.direct("notification", from);
         async move {
             let mut client =
-                proto::notification::notification_internal_service_client::NotificationInternalServiceClient::new(channel?);
+                proto::notification::notification_internal_service_client::NotificationInternalServiceClient::new(
+                    channel?,
+                );
             let answer = client.batch_get_forms(BatchGetFormsRequest::default()).await;
             Ok::<_, anyhow::Error>(answer.map_or_else(|status| status.code(), |_| Code::Ok))
         }
@@ -202,8 +212,10 @@ async fn a_disabled_id_and_a_signed_out_session_end_everywhere_within_five_secon
     let (nurse, user_id) = world.staff_with_id("osaka-city-centre", Role::Nurse).await?;
     let other = world.staff("osaka-city-centre", Role::Nurse).await?;
     let works = |client: &ctl::Client| {
-        let (mut notification, inbox) = (client.notification(), client.request(ListInboxRequest { page_size: 1, ..Default::default() }));
-        let (mut registry, cases) = (client.registry(), client.request(ListCasesRequest { page_size: 1, ..Default::default() }));
+        let (mut notification, inbox) =
+            (client.notification(), client.request(ListInboxRequest { page_size: 1, ..Default::default() }));
+        let (mut registry, cases) =
+            (client.registry(), client.request(ListCasesRequest { page_size: 1, ..Default::default() }));
         async move { (notification.list_inbox(inbox).await.is_ok(), registry.list_cases(cases).await.is_ok()) }
     };
     assert_eq!(works(&nurse).await, (true, true));
@@ -211,7 +223,10 @@ async fn a_disabled_id_and_a_signed_out_session_end_everywhere_within_five_secon
     admin.identity().disable_user(admin.request(request)).await?;
     other.identity().sign_out(other.request(SignOutRequest {})).await?;
     for client in [&nurse, &other] {
-        eventually("the session ends everywhere", Duration::from_secs(5), || async { Ok(works(client).await == (false, false)) }).await?;
+        eventually("the session ends everywhere", Duration::from_secs(5), || async {
+            Ok(works(client).await == (false, false))
+        })
+        .await?;
         let refresh = RefreshTokensRequest { refresh_token: client.session().unwrap().refresh_token.clone() };
         assert_eq!(client.identity().refresh_tokens(refresh).await.refused().code(), Code::Unauthenticated);
     }
@@ -224,7 +239,9 @@ async fn a_stolen_refresh_token_ends_the_session_and_a_lost_response_does_not() 
     let refresh = |token: &str| {
         let client = world.stack.client();
         let request = RefreshTokensRequest { refresh_token: token.to_owned() };
-        async move { Ok::<_, anyhow::Error>(client?.identity().refresh_tokens(request).await.map(tonic::Response::into_inner)) }
+        async move {
+            Ok::<_, anyhow::Error>(client?.identity().refresh_tokens(request).await.map(tonic::Response::into_inner))
+        }
     };
     // A lost response: the same token again gives the same successor.
     let honest = world.staff("clinic", Role::Clerk).await?;

@@ -29,7 +29,10 @@ async fn each_fault_of_a_form_is_named_by_its_field() -> Outcome {
         ("form.subject.name_kanji", spoil(|f| f.subject.as_mut().unwrap().name_kanji.clear())),
         ("form.subject.birth_date", spoil(|f| f.subject.as_mut().unwrap().birth_date = "2021-02-29".to_owned())),
         ("form.subject.phone", spoil(|f| f.subject.as_mut().unwrap().phone = "call me".to_owned())),
-        ("form.subject.whereabouts_code", spoil(|f| f.subject.as_mut().unwrap().whereabouts_code = "271005".to_owned())),
+        (
+            "form.subject.whereabouts_code",
+            spoil(|f| f.subject.as_mut().unwrap().whereabouts_code = "271005".to_owned()),
+        ),
         ("form.report_date", spoil(|f| f.report_date = "2020-02-30".to_owned())),
         ("form.diagnosis_class", spoil(|f| f.diagnosis_class = 99)),
         ("form.findings.diagnoses[0].method", spoil(|f| f.findings.as_mut().unwrap().diagnoses[0].method = 77)),

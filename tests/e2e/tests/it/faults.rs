@@ -12,13 +12,13 @@ use std::{
 
 use ctl::client::patiently;
 use e2e::{Refused as _, World, eventually, figures, filing, form, person};
+use prost::Message as _;
 use proto::{
     identity::Role,
     operations::{ListDeadLettersRequest, RebuildProjectionsRequest, ReplayDeadLetterRequest},
     registry::CaseChanged,
     statistics::{Dimension, QueryCasesRequest, Row},
 };
-use prost::Message as _;
 use tokio::{
     sync::{Mutex, Semaphore},
     task::JoinSet,
@@ -28,7 +28,7 @@ use uuid::Uuid;
 use crate::Outcome;
 
 const FILINGS: usize = 2_000;
-const DRAINED: Duration = Duration::from_secs(120);
+const DRAINED: Duration = Duration::from_mins(2);
 
 /// Filings under way, and the ids of those that were acknowledged.
 struct Storm {
@@ -82,7 +82,8 @@ async fn accounted_for(world: &World, acknowledged: &[String]) -> Outcome {
     let ids: HashSet<&String> = acknowledged.iter().collect();
     assert_eq!(ids.len(), acknowledged.len(), "two filings share a receipt");
     let mut notification = world.sql("notification").await?;
-    let stored: Vec<Uuid> = sqlx::query_scalar("select notification_id from notification").fetch_all(&mut notification).await?;
+    let stored: Vec<Uuid> =
+        sqlx::query_scalar("select notification_id from notification").fetch_all(&mut notification).await?;
     let stored: HashSet<String> = stored.iter().map(Uuid::to_string).collect();
     let lost = acknowledged.iter().filter(|id| !stored.contains(*id)).count();
     assert_eq!(lost, 0, "{lost} of {} acknowledged filings are lost", acknowledged.len());
@@ -129,15 +130,16 @@ async fn killing_any_process_under_load_loses_no_acknowledged_filing() -> Outcom
         }
     }
     let acknowledged = storm.ends().await;
-    world.stack.wait_until_ready(Duration::from_secs(60)).await?;
+    world.stack.wait_until_ready(Duration::from_mins(1)).await?;
     assert_eq!(acknowledged.len(), FILINGS, "who asks again gets a receipt");
     accounted_for(&world, &acknowledged).await?;
 
     // The oracle sees a loss: a receipt of a filing nobody has.
     let mut with_a_ghost = acknowledged;
     with_a_ghost.push(Uuid::now_v7().to_string());
-    let stored: i64 =
-        sqlx::query_scalar("select count(*) from notification").fetch_one(&mut world.sql("notification").await?).await?;
+    let stored: i64 = sqlx::query_scalar("select count(*) from notification")
+        .fetch_one(&mut world.sql("notification").await?)
+        .await?;
     assert_ne!(i64::try_from(with_a_ghost.len())?, stored);
     Ok(())
 }
@@ -234,7 +236,8 @@ async fn a_forged_message_is_refused_by_the_bus_and_a_poisoned_one_stops_nobody(
     let before = Storm::start(&world, 20, 4).await?.ends().await;
     accounted_for(&world, &before).await?;
     let url = format!("tls://127.0.0.1:{}", world.stack.nats.port);
-    let forged = CaseChanged { case_id: Uuid::now_v7().to_string(), version: 1, prefecture: 27, ..CaseChanged::default() };
+    let forged =
+        CaseChanged { case_id: Uuid::now_v7().to_string(), version: 1, prefecture: 27, ..CaseChanged::default() };
 
     // With its own certificate a service may not speak for another.
     let publish = |from: &'static str, url: String| {

@@ -14,8 +14,8 @@ use proto::{
         ListInboxRequest, NotificationState, Purpose, WatchInboxRequest,
     },
     registry::{
-        DiagnosisClass, GetCaseRequest, ListCasesRequest, Outcome as CaseOutcome, RecordOutcomeRequest, RecordTestRequest,
-        Relation, Specimen, Test, TestMethod, TestResult,
+        DiagnosisClass, GetCaseRequest, ListCasesRequest, Outcome as CaseOutcome, RecordOutcomeRequest,
+        RecordTestRequest, Relation, Specimen, Test, TestMethod, TestResult,
     },
     statistics::{Dimension, GetSummaryRequest, QueryCasesRequest},
 };
@@ -235,10 +235,8 @@ async fn a_reinfection_is_a_new_case_of_the_same_person() -> Outcome {
         Ok::<_, anyhow::Error>(name)
     };
     let first = file(&clinic, filing(form(&somebody))).await?;
-    eventually("the first case stands", SOON, || async {
-        Ok(cases().await?.contains_key(&first.notification_id))
-    })
-    .await?;
+    eventually("the first case stands", SOON, || async { Ok(cases().await?.contains_key(&first.notification_id)) })
+        .await?;
     let first_case = cases().await?[&first.notification_id].clone();
 
     // A second report of the same illness joins the open case.
@@ -281,7 +279,8 @@ async fn a_patient_gets_in_with_id_birth_date_and_code_and_sees_only_the_own_cas
     let code = || async {
         let request = SignInPatientRequest { access_id: case.access_id.clone(), birth_date: "S55.1.31".to_owned() };
         let challenge = patient.identity().sign_in_patient(request).await?.into_inner().challenge;
-        let messages = operator.identity().list_messages(operator.request(ListMessagesRequest { page_size: 200 })).await?;
+        let messages =
+            operator.identity().list_messages(operator.request(ListMessagesRequest { page_size: 200 })).await?;
         let messages = messages.into_inner().messages;
         let mine = messages.into_iter().find(|message| message.destination == somebody.phone);
         Ok::<_, anyhow::Error>(mine.map(|message| (challenge, message.text)))

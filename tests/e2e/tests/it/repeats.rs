@@ -14,7 +14,8 @@ async fn the_same_filing_three_times_at_once_is_one_filing_and_one_receipt() -> 
     let clinic = world.staff("clinic", Role::Physician).await?;
     let nurse = world.staff("osaka-city-centre", Role::Nurse).await?;
     let request = filing(form(&person()));
-    let receipts: Vec<_> = join_all((0..3).map(|_| file(&clinic, request.clone()))).await.into_iter().collect::<Result<_, _>>()?;
+    let receipts: Vec<_> =
+        join_all((0..3).map(|_| file(&clinic, request.clone()))).await.into_iter().collect::<Result<_, _>>()?;
     assert!(receipts.iter().all(|receipt| *receipt == receipts[0]));
 
     let inbox = nurse.request(ListInboxRequest { page_size: 200, ..ListInboxRequest::default() });

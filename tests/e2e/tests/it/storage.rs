@@ -60,7 +60,8 @@ async fn a_service_may_write_the_audit_trail_and_never_change_it() -> Outcome {
         "create table mine (x int)",
     ] {
         let refused = app.execute(forbidden).await.unwrap_err();
-        let code = refused.as_database_error().and_then(|e| e.code()).unwrap_or_default().into_owned();
+        let code =
+            refused.as_database_error().and_then(sqlx::error::DatabaseError::code).unwrap_or_default().into_owned();
         assert_eq!(code, "42501", "{forbidden}");
     }
     // The same statement by the superuser goes through: it is the role that is refused.
@@ -79,10 +80,11 @@ async fn reads_and_writes_leave_one_audit_row_per_record() -> Outcome {
     let get = clinic.request(GetCaseRequest { case_id: case.case_id.clone() });
     clinic.registry().get_case(get).await?;
     let mut sql = world.sql("registry").await?;
-    let acts: Vec<String> = sqlx::query_scalar("select rpc from audit where record = $1 and service is null order by id")
-        .bind(Uuid::try_parse(&case.case_id)?)
-        .fetch_all(&mut sql)
-        .await?;
+    let acts: Vec<String> =
+        sqlx::query_scalar("select rpc from audit where record = $1 and service is null order by id")
+            .bind(Uuid::try_parse(&case.case_id)?)
+            .fetch_all(&mut sql)
+            .await?;
     assert_eq!(acts, ["RegisterCase", "GetCase"]);
     Ok(())
 }

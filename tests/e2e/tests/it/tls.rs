@@ -22,31 +22,32 @@ fn listeners(world: &World) -> Vec<(String, String)> {
 
 /// A TLS client hello that offers nothing above `version`, with suites every server of that time knew.
 fn client_hello(version: u16) -> Vec<u8> {
+    let length = |bytes: usize| u16::try_from(bytes).unwrap_or(u16::MAX).to_be_bytes();
     let mut body = version.to_be_bytes().to_vec();
     body.extend([7; 32]);
     body.push(0);
     // ECDHE with AES-GCM (1.2) and with AES-CBC (1.0, 1.1), for ECDSA and RSA.
     let suites: [u16; 6] = [0xc02b, 0xc02f, 0xc009, 0xc013, 0xc00a, 0xc014];
-    body.extend(u16::try_from(suites.len() * 2).unwrap().to_be_bytes());
+    body.extend(length(suites.len() * 2));
     body.extend(suites.iter().flat_map(|suite| suite.to_be_bytes()));
     body.extend([1, 0]);
     let mut extensions = Vec::new();
     let mut extension = |kind: u16, content: &[u8]| {
         extensions.extend(kind.to_be_bytes());
-        extensions.extend(u16::try_from(content.len()).unwrap().to_be_bytes());
+        extensions.extend(length(content.len()));
         extensions.extend(content);
     };
     extension(10, &[0, 4, 0, 23, 0, 29]);
     extension(11, &[1, 0]);
     extension(13, &[0, 4, 4, 3, 4, 1]);
     extension(23, &[]);
-    body.extend(u16::try_from(extensions.len()).unwrap().to_be_bytes());
+    body.extend(length(extensions.len()));
     body.extend(extensions);
     let mut hello = vec![1, 0];
-    hello.extend(u16::try_from(body.len()).unwrap().to_be_bytes());
+    hello.extend(length(body.len()));
     hello.extend(body);
     let mut record = vec![22, 3, 1];
-    record.extend(u16::try_from(hello.len()).unwrap().to_be_bytes());
+    record.extend(length(hello.len()));
     record.extend(hello);
     record
 }
@@ -72,7 +73,8 @@ fn answer(address: &str, first: &[u8], sent: &[u8]) -> anyhow::Result<Option<u8>
 #[tokio::test]
 async fn plaintext_is_refused_on_every_port() -> Outcome {
     let world = World::shared()?;
-    let requests: [&[u8]; 2] = [b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"];
+    let requests: [&[u8]; 2] =
+        [b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"];
     for (name, address) in listeners(&world) {
         for request in requests {
             let answered = answer(&address, &[], request)?;
