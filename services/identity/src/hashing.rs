@@ -1,20 +1,25 @@
 //! Password hashing behind a bulkhead: a log-in storm waits here and nowhere else.
 
-use std::sync::Arc;
+use std::{
+    sync::{Arc, mpsc},
+    thread,
+};
 
+use anyhow::Context as _;
 use argon2::{Argon2, PasswordHash, PasswordHasher as _, PasswordVerifier as _};
 use chassis::Error;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
-/// Hashes under way at once: one core stays free for filing.
-const AT_ONCE: usize = 1;
 /// Callers that may wait for their turn; the next one is told to come back.
 const WAITING: usize = 40;
 
-/// Argon2id with 19 MiB and two passes.
+type Job = Box<dyn FnOnce() + Send>;
+
+/// Argon2id with 19 MiB and two passes, on one thread of its own: the other core stays free for filing, and the 19 MiB are
+/// the same ones each time instead of some in every thread's heap.
 #[derive(Clone)]
 pub(crate) struct Hashing {
-    running: Arc<Semaphore>,
+    jobs: mpsc::Sender<Job>,
     admitted: Arc<Semaphore>,
     /// Checked where a log-in does not exist, so that an answer takes as long either way.
     decoy: Arc<str>,
@@ -23,11 +28,13 @@ pub(crate) struct Hashing {
 impl Hashing {
     pub(crate) fn new() -> anyhow::Result<Self> {
         let decoy = hash_now("a password nobody has")?;
-        Ok(Self {
-            running: Arc::new(Semaphore::new(AT_ONCE)),
-            admitted: Arc::new(Semaphore::new(AT_ONCE + WAITING)),
-            decoy: Arc::from(decoy),
-        })
+        let (jobs, queue) = mpsc::channel::<Job>();
+        thread::Builder::new()
+            .name("hashing".to_owned())
+            // Ends when the last handle is dropped.
+            .spawn(move || queue.iter().for_each(|job| job()))
+            .context("start the hashing thread")?;
+        Ok(Self { jobs, admitted: Arc::new(Semaphore::new(1 + WAITING)), decoy: Arc::from(decoy) })
     }
 
     pub(crate) async fn hash(&self, password: String) -> Result<String, Error> {
@@ -47,13 +54,18 @@ impl Hashing {
     }
 
     async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
-        let _admitted = Arc::clone(&self.admitted).try_acquire_owned().map_err(|_| Error::Exhausted)?;
-        let running = Arc::clone(&self.running).acquire_owned().await.map_err(|_| Error::Exhausted)?;
-        let done = tokio::task::spawn_blocking(move || {
-            let _running = running;
-            work()
+        let admitted = Arc::clone(&self.admitted).try_acquire_owned().map_err(|_| Error::Exhausted)?;
+        let (answer, answered) = oneshot::channel();
+        let job = Box::new(move || {
+            // Whoever asked may have gone away; then nobody needs the work.
+            if !answer.is_closed() {
+                let _ = answer.send(work());
+            }
+            drop(admitted);
         });
-        done.await.map_err(|error| Error::Internal(error.into()))
+        let gone = || Error::Internal(anyhow::anyhow!("the hashing thread is gone"));
+        self.jobs.send(job).map_err(|_| gone())?;
+        answered.await.map_err(|_| gone())
     }
 }
 

@@ -331,7 +331,7 @@ async fn no_forged_token_is_accepted() -> Outcome {
     Ok(())
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_address_beyond_its_limit_is_told_when_to_come_back() -> Outcome {
     let world = World::private_with(&[("HERSYS_LIMIT_ANONYMOUS", "10")]).await?;
     let client = world.stack.client()?;

@@ -364,3 +364,38 @@ async fn figures_of_a_past_moment_stay_what_they_were() -> Outcome {
     assert!(ask(then.as_of).await?.rows == then.rows);
     Ok(())
 }
+
+#[tokio::test]
+async fn a_watch_ends_with_its_deadline_and_with_its_session() -> Outcome {
+    let world = World::shared()?;
+    let nurse = world.staff("minato-centre", Role::Nurse).await?;
+    let last_of = |timeout: Option<Duration>| {
+        let (mut notification, mut request) = (nurse.notification(), nurse.request(WatchInboxRequest {}));
+        if let Some(timeout) = timeout {
+            request.set_timeout(timeout);
+        }
+        async move {
+            let mut watch = notification.watch_inbox(request).await?.into_inner();
+            loop {
+                match watch.next().await {
+                    Some(Ok(_)) => {}
+                    Some(Err(status)) => return Ok::<_, anyhow::Error>(status.code()),
+                    None => return Ok(Code::Ok),
+                }
+            }
+        }
+    };
+    let patience = Duration::from_secs(8);
+    let ended = tokio::time::timeout(patience, last_of(Some(Duration::from_millis(300)))).await??;
+    assert_eq!(ended, Code::DeadlineExceeded);
+    // Without a deadline it goes on, until the session is over.
+    let watch = last_of(None);
+    let sign_out = async {
+        nurse.identity().sign_out(nurse.request(proto::identity::SignOutRequest {})).await?;
+        Ok::<_, anyhow::Error>(())
+    };
+    let (ended, signed_out) = tokio::join!(tokio::time::timeout(patience, watch), sign_out);
+    signed_out?;
+    assert_eq!(ended??, Code::Unauthenticated);
+    Ok(())
+}

@@ -89,7 +89,7 @@ async fn reads_and_writes_leave_one_audit_row_per_record() -> Outcome {
     Ok(())
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_cannot_be_audited_is_not_shown() -> Outcome {
     let world = World::private().await?;
     let clinic = world.staff("clinic", Role::Physician).await?;
