@@ -1,4 +1,4 @@
-//! Bodies on their way through: bounded in size and in time, and holding their place while they last.
+//! Bodies on their way through: bounded in time, and holding their room while they last.
 
 use std::{
     pin::Pin,
@@ -13,18 +13,18 @@ use hyper::body::Incoming;
 use tokio::time::{Sleep, sleep};
 use tonic::{Code, Status};
 
-use crate::limits::Place;
+use crate::limits::Watching;
 
 /// A response body that ends in time: at the deadline it closes with a gRPC status of its own.
 pub(crate) struct Timed {
     inner: Option<Incoming>,
     deadline: Pin<Box<Sleep>>,
-    _place: Place,
+    _watching: Option<Watching>,
 }
 
 impl Timed {
-    pub(crate) fn new(inner: Incoming, life: Duration, place: Place) -> Self {
-        Self { inner: Some(inner), deadline: Box::pin(sleep(life)), _place: place }
+    pub(crate) fn new(inner: Incoming, life: Duration, watching: Option<Watching>) -> Self {
+        Self { inner: Some(inner), deadline: Box::pin(sleep(life)), _watching: watching }
     }
 }
 

@@ -27,6 +27,10 @@ pub struct Settings {
     #[arg(long, env = "HERSYS_IN_FLIGHT", default_value_t = 2_000)]
     pub in_flight: usize,
 
+    /// Streams open at once, counted apart from calls.
+    #[arg(long, env = "HERSYS_STREAMS", default_value_t = 20_000)]
+    pub streams: usize,
+
     /// Bytes a request body may have.
     #[arg(long, env = "HERSYS_BODY_BYTES", default_value_t = 4 << 20)]
     pub body_bytes: usize,

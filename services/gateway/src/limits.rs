@@ -1,10 +1,11 @@
 //! Limits per principal and per address, and shedding by priority when the whole gets too much.
 
 use std::{
+    collections::HashMap,
     net::IpAddr,
     num::NonZeroU32,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -24,6 +25,35 @@ pub(crate) struct Limits {
     anonymous: DefaultKeyedRateLimiter<IpAddr>,
     in_flight: Arc<AtomicUsize>,
     most: usize,
+    streams: Arc<AtomicUsize>,
+    most_streams: usize,
+    streams_of: CountByPrincipal,
+}
+
+type CountByPrincipal = Arc<Mutex<HashMap<Uuid, usize>>>;
+
+/// Streams one principal may keep open: a few windows on a few screens.
+const STREAMS_OF_ONE: usize = 8;
+
+/// An open stream; given back when dropped. Streams have a room of their own: watchers must not take filings' places.
+pub(crate) struct Watching {
+    streams: Arc<AtomicUsize>,
+    of_one: Option<(Uuid, CountByPrincipal)>,
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.streams.fetch_sub(1, Ordering::AcqRel);
+        if let Some((principal, of_one)) = &self.of_one
+            && let Ok(mut of_one) = of_one.lock()
+            && let Some(count) = of_one.get_mut(principal)
+        {
+            *count -= 1;
+            if *count == 0 {
+                of_one.remove(principal);
+            }
+        }
+    }
 }
 
 /// A place among the calls under way; given back when dropped.
@@ -46,6 +76,9 @@ impl Limits {
             anonymous: keyed(settings.anonymous),
             in_flight: Arc::default(),
             most: settings.in_flight,
+            streams: Arc::default(),
+            most_streams: settings.streams,
+            streams_of: Arc::default(),
         }
     }
 
@@ -67,6 +100,25 @@ impl Limits {
         let before = self.in_flight.fetch_add(1, Ordering::AcqRel);
         let place = Place(Arc::clone(&self.in_flight));
         (before < self.most * share(priority) / 100).then_some(place)
+    }
+
+    /// Room for a stream, for the whole and for its principal.
+    pub(crate) fn watching(&self, caller: Option<&Caller>) -> Option<Watching> {
+        let before = self.streams.fetch_add(1, Ordering::AcqRel);
+        let mut watching = Watching { streams: Arc::clone(&self.streams), of_one: None };
+        if before >= self.most_streams {
+            return None;
+        }
+        if let Some(caller) = caller {
+            let mut of_one = self.streams_of.lock().ok()?;
+            let count = of_one.entry(caller.user_id).or_default();
+            if *count >= STREAMS_OF_ONE {
+                return None;
+            }
+            *count += 1;
+            watching.of_one = Some((caller.user_id, Arc::clone(&self.streams_of)));
+        }
+        Some(watching)
     }
 
     /// Forgets who has not called for a while.

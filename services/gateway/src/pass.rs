@@ -8,7 +8,10 @@ use hyper::body::Incoming;
 use runtime::{layers, mesh::Channel, problem};
 use tonic::{Code, Status, body::Body};
 
-use crate::{body::Timed, limits::Place};
+use crate::{
+    body::Timed,
+    limits::{Place, Watching},
+};
 
 /// Headers that go on to a service. Everything else a caller sends, such as a made-up identity, ends here.
 const PASSED: &[&str] = &[
@@ -30,6 +33,7 @@ pub(crate) async fn pass(
     life: Duration,
     body_bytes: usize,
     place: Place,
+    watching: Option<Watching>,
 ) -> Result<Response<Body>, Status> {
     let trace = layers::trace_of(request.headers()).unwrap_or_else(runtime::trace::TraceContext::root);
     let (mut parts, body) = request.into_parts();
@@ -46,7 +50,9 @@ pub(crate) async fn pass(
     if Status::from_header_map(response.headers()).is_some_and(|status| status.code() == Code::OutOfRange) {
         return Err(too_large(body_bytes));
     }
-    Ok(response.map(|body| Body::new(Timed::new(body, life, place))))
+    // The work is done when the headers come: a client that reads slowly keeps no place that a filing could have.
+    drop(place);
+    Ok(response.map(|body| Body::new(Timed::new(body, life, watching))))
 }
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;

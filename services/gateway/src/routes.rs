@@ -99,8 +99,11 @@ impl Gateway {
         if !self.limits.admits_address(address) {
             return Err(problem::exhausted(limits::RETRY_AFTER));
         }
-        let place = self.limits.place(rule.priority).ok_or_else(|| problem::exhausted(limits::RETRY_AFTER))?;
+        let exhausted = || problem::exhausted(limits::RETRY_AFTER);
         let caller = self.caller(request.headers(), rule.permission).await?;
+        let place = self.limits.place(rule.priority).ok_or_else(exhausted)?;
+        let watching =
+            if rule.streaming { Some(self.limits.watching(caller.as_ref()).ok_or_else(exhausted)?) } else { None };
         if !self.limits.admits(caller.as_ref(), address) {
             return Err(problem::exhausted(limits::RETRY_AFTER));
         }
@@ -124,7 +127,7 @@ impl Gateway {
             }
         })?;
         let life = life(request.headers(), rule.streaming, caller.as_ref());
-        pass::pass(request, channel, life, self.body_bytes, place).await
+        pass::pass(request, channel, life, self.body_bytes, place, watching).await
     }
 
     /// The caller behind the token; `None` for RPCs open to anyone.

@@ -10,6 +10,15 @@ create table organisation (
     parent_id        uuid,
     created_at       timestamptz not null default now()
 );
+-- One prefecture per number; kind 2 is 都道府県.
+create unique index organisation_prefecture on organisation (prefecture) where kind = 2;
+
+-- A municipality belongs to one health centre, and one centre catches the rest of a prefecture (code `NN*`).
+create table jurisdiction (
+    code            text primary key,
+    organisation_id uuid not null references organisation
+);
+
 -- Serves the list by kind.
 create index organisation_kind on organisation (kind, organisation_id);
 

@@ -18,18 +18,15 @@ pub const IDLE: Duration = Duration::minutes(30);
 pub const ABSOLUTE: Duration = Duration::hours(12);
 /// A lost response to a refresh may be asked for again this long.
 pub const LOST_RESPONSE: Duration = Duration::seconds(30);
-/// No more guesses than this, ever, until the issuer resets the ID.
-pub const HARD_STOP: i32 = 100;
-
-/// How long a credential rests after so many wrong guesses in a row. Slows an attacker, does not lock a victim out.
+/// How long a credential rests after so many attempts in a row that did not end signed in. Slows an attacker to under a
+/// hundred guesses a day and never locks a victim out for longer than a quarter of an hour.
 pub fn rest_after(failures: i32) -> Duration {
     match failures {
         ..3 => Duration::ZERO,
         3..9 => Duration::seconds(3),
         9..20 => Duration::seconds(10),
-        20..50 => Duration::minutes(1),
-        50..HARD_STOP => Duration::minutes(15),
-        _ => Duration::days(36_500),
+        20..30 => Duration::minutes(1),
+        _ => Duration::minutes(15),
     }
 }
 
@@ -56,7 +53,15 @@ pub fn supervises(above: &Body, below: &Body) -> bool {
         Kind::Prefecture => {
             below.prefecture == above.prefecture && !matches!(below.kind, Kind::Ministry | Kind::Prefecture)
         }
-        Kind::City | Kind::HealthCentre => below.parent_id == Some(above.id),
+        // A city keeps centres and institutions of its own prefecture; a centre the institutions it works with.
+        Kind::City | Kind::HealthCentre => {
+            let beneath = match below.kind {
+                Kind::HealthCentre => above.kind == Kind::City,
+                Kind::Ministry | Kind::Prefecture | Kind::City | Kind::InformationCentre | Kind::Unspecified => false,
+                _ => true,
+            };
+            beneath && below.prefecture == above.prefecture && below.parent_id == Some(above.id)
+        }
         _ => false,
     }
 }
@@ -116,6 +121,14 @@ mod tests {
         assert!(!supervises(&tokyo, &centre));
         assert!(!supervises(&osaka, &tokyo));
         assert!(!supervises(&clinic, &body(Kind::Clinic, 27, Some(clinic.id))));
+        let city = body(Kind::City, 27, Some(osaka.id));
+        for (kind, prefecture) in
+            [(Kind::Prefecture, 13), (Kind::Prefecture, 27), (Kind::City, 27), (Kind::HealthCentre, 13)]
+        {
+            assert!(!may_create(&city, &body(kind, prefecture, Some(city.id))), "{kind:?} {prefecture}");
+        }
+        assert!(may_create(&city, &body(Kind::HealthCentre, 27, Some(city.id))));
+        assert!(!may_create(&centre, &body(Kind::HealthCentre, 27, Some(centre.id))));
         assert!(!may_create(&osaka, &body(Kind::Prefecture, 27, None)));
         assert!(!may_create(&ministry, &body(Kind::Ministry, 0, None)));
     }
@@ -129,11 +142,11 @@ mod tests {
     }
 
     #[test]
-    fn guessing_gets_slower_and_then_ends() {
+    fn guessing_gets_slower_and_the_victim_waits_a_quarter_of_an_hour_at_most() {
         let rests: Vec<_> = (0..=100).map(rest_after).collect();
         assert!(rests.is_sorted());
         assert!(rests[0].is_zero() && rests[2].is_zero());
-        assert!(rests[100] > time::Duration::days(3650));
+        assert_eq!(rests[100], time::Duration::minutes(15));
     }
 
     #[test]

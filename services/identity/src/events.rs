@@ -1,5 +1,6 @@
 //! What identity hears: a case was registered, so its patient gets a credential.
 
+use access::audit::{self, Act, Actor};
 use async_trait::async_trait;
 use chassis::Base;
 use data::{Event, Failure, Projection};
@@ -69,7 +70,11 @@ impl Projection for Hears {
             )
             .await?;
         }
-        Ok(())
+        let cases: Vec<Uuid> =
+            fetched.iter().filter_map(|credential| Uuid::try_parse(&credential.case_id).ok()).collect();
+        let actor = Actor::Service("registry");
+        let act = Act { actor, rpc: "case.changed", groups: &[3], request_id: None, on_behalf_of: None };
+        Ok(audit::record(tx, &act, &cases).await?)
     }
 
     /// Credentials are fetched again one by one as the log is replayed; nothing has to be forgotten first.

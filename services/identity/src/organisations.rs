@@ -42,6 +42,16 @@ pub(crate) async fn create(
             "That organisation is outside of your organisation's scope.",
         )));
     }
+    if let Some(parent) = body.parent_id.filter(|id| *id != caller.organisation_id) {
+        let parent = store::find_body(&mut tx, parent).await?.filter(|parent| domain::supervises(&above, parent));
+        if parent.is_none() {
+            return Err(Error::invalid(
+                "organisation.parent_id",
+                "上位機関が見つかりません",
+                "is no organisation of your scope",
+            ));
+        }
+    }
     add(&mut tx, &organisation, &body).await?;
     let act = Act {
         actor: Actor::Caller(caller),
@@ -58,7 +68,21 @@ pub(crate) async fn create(
 
 /// Stores an organisation and announces it.
 pub(crate) async fn add(conn: &mut PgConnection, organisation: &Organisation, body: &Body) -> Result<(), Error> {
-    store::insert_organisation(conn, organisation, body).await?;
+    let taken = |error: sqlx::Error| match error.as_database_error().and_then(sqlx::error::DatabaseError::constraint) {
+        Some("organisation_prefecture") => {
+            Error::invalid("organisation.prefecture", "この都道府県は登録済みです", "is there already")
+        }
+        Some("jurisdiction_pkey") => {
+            Error::invalid("organisation.jurisdiction", "他の保健所の管轄区域です", "belongs to another health centre")
+        }
+        _ => Error::Database(error),
+    };
+    store::insert_organisation(conn, organisation, body).await.map_err(taken)?;
+    let mut codes = organisation.jurisdiction.clone();
+    if organisation.catch_all {
+        codes.push(format!("{:02}*", body.prefecture));
+    }
+    store::claim_jurisdiction(conn, body.id, &codes).await.map_err(taken)?;
     let changed = OrganisationChanged { organisation: Some(organisation.clone()), version: 1 };
     outbox::add(conn, "organisation.changed", &changed).await?;
     Ok(())

@@ -63,6 +63,8 @@ pub(crate) async fn sign_in(
         }
         return Ok(answer);
     }
+    // Also after a right birth date: only the code clears the count, so neither codes nor messages go on without end.
+    store::rest_patient(&mut tx, patient.case_id, now + domain::rest_after(patient.failures)).await?;
     let code = six_digits()?;
     let code_hash = identity.hash_of(&format!("{}{code}", patient.case_id));
     store::insert_challenge(

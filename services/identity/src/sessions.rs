@@ -27,13 +27,15 @@ const SUCCESSOR: Place = Place { table: "refresh_token", column: "successor" };
 /// First factor. Whatever is wrong, the answer is the same and takes as long.
 pub(crate) async fn sign_in(identity: &Identity, request: SignInRequest) -> Result<SignInResponse, Error> {
     let now = identity.clock.now();
+    // Turned away before it counts: a storm must not make anybody's credential rest.
+    let turn = identity.hashing.admit()?;
     let mut conn = identity.base.pool.acquire().await?;
     // Counted in its own transaction before anything is checked: parallel guesses all count.
     let account = store::count_attempt(&mut conn, &request.login).await?;
     drop(conn);
     let resting = account.as_ref().is_some_and(|a| a.next_try_at.is_some_and(|at| now < at));
     let hash = account.as_ref().filter(|_| !resting).map(|a| a.secret_hash.clone());
-    let fits = identity.hashing.verify(request.password, hash).await?;
+    let fits = identity.hashing.verify(turn, request.password, hash).await?;
     let Some(account) = account else { return Err(Error::Unauthenticated) };
 
     let over = account.disabled_at.is_some() || account.secret_expires_at.is_some_and(|at| at < now);
@@ -46,6 +48,8 @@ pub(crate) async fn sign_in(identity: &Identity, request: SignInRequest) -> Resu
         return Err(Error::Unauthenticated);
     }
     let (step, next_step) = if account.secret_is_initial { ("enrol", NextStep::Enrol) } else { ("otp", NextStep::Otp) };
+    // Also after a right password: only the second factor clears the count, so codes cannot be guessed without end.
+    store::rest_account(&mut tx, account.user_id, now + domain::rest_after(account.failures)).await?;
     let (challenge, challenge_hash) = identity.secret()?;
     store::insert_challenge(&mut tx, &challenge_hash, account.user_id, step, None, now + CHALLENGE).await?;
     tx.commit().await?;
@@ -69,7 +73,8 @@ pub(crate) async fn enrol(identity: &Identity, request: EnrolRequest) -> Result<
             "is easy to guess: at least 12 characters beyond the well-known words",
         ));
     }
-    let secret_hash = identity.hashing.hash(request.new_password).await?;
+    let turn = identity.hashing.admit()?;
+    let secret_hash = identity.hashing.hash(turn, request.new_password).await?;
     let mut secret = [0_u8; 20];
     getrandom::fill(&mut secret).map_err(|error| Error::Internal(anyhow::anyhow!("draw a secret: {error}")))?;
     let totp = totp(&secret, &account.login)?;

@@ -26,7 +26,7 @@ pub(crate) struct Account {
 /// Counts an attempt before it is checked, so that parallel guesses all count. `None` where there is no such log-in.
 pub(crate) async fn count_attempt(conn: &mut PgConnection, login: &str) -> sqlx::Result<Option<Account>> {
     sqlx::query_as(
-        "update account set failures = failures + 1 where login = $1
+        "update account set failures = failures + case when next_try_at <= now() then 1 else 0 end where login = $1
          returning user_id, login, organisation_id, role, secret_hash, secret_is_initial, secret_expires_at, totp_sealed,
                    failures, nullif(next_try_at, '-infinity') as next_try_at, disabled_at",
     )
@@ -322,6 +322,18 @@ pub(crate) async fn insert_organisation(
     Ok(())
 }
 
+/// Claims municipalities for a centre; `NN*` stands for the rest of a prefecture.
+pub(crate) async fn claim_jurisdiction(conn: &mut PgConnection, id: Uuid, codes: &[String]) -> sqlx::Result<()> {
+    sqlx::query(
+        "insert into jurisdiction (code, organisation_id) select distinct code, $2 from unnest($1::text[]) as c (code)",
+    )
+    .bind(codes)
+    .bind(id)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 pub(crate) async fn find_body(conn: &mut PgConnection, id: Uuid) -> sqlx::Result<Option<Body>> {
     let row: Option<(i16, i16, Option<Uuid>)> =
         sqlx::query_as("select kind, prefecture, parent_id from organisation where organisation_id = $1")
@@ -400,7 +412,7 @@ pub(crate) async fn count_patient_attempt(
     access_hash: &[u8],
 ) -> sqlx::Result<Option<Patient>> {
     sqlx::query_as(
-        "update patient set failures = failures + 1 where access_hash = $1
+        "update patient set failures = failures + case when next_try_at <= now() then 1 else 0 end where access_hash = $1
          returning case_id, birth_hash, contact, failures, nullif(next_try_at, '-infinity') as next_try_at",
     )
     .bind(access_hash)

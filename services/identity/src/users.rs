@@ -34,7 +34,7 @@ pub(crate) async fn issue(
     let key = once::key(identity.vault(), caller, "IssueUser", &request.request_id, &request)?;
     // Hashing takes long: before the transaction opens.
     let (initial_secret, _) = identity.secret()?;
-    let secret_hash = identity.hashing.hash(initial_secret.clone()).await?;
+    let secret_hash = identity.hashing.hash(identity.hashing.admit()?, initial_secret.clone()).await?;
 
     let mut tx = identity.base.pool.begin().await?;
     if let Some(answer) = once::claim(&mut tx, identity.vault(), &key).await? {
@@ -113,7 +113,7 @@ pub(crate) async fn bootstrap(identity: &Identity, file: &Path) -> anyhow::Resul
         return Ok(());
     }
     let (secret, _) = identity.secret()?;
-    let secret_hash = identity.hashing.hash(secret.clone()).await?;
+    let secret_hash = identity.hashing.hash(identity.hashing.admit()?, secret.clone()).await?;
     let body = Body { id: Uuid::now_v7(), kind: OrganisationKind::Ministry, prefecture: 0, parent_id: None };
     let ministry = Organisation {
         organisation_id: body.id.to_string(),

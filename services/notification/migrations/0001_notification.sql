@@ -16,11 +16,15 @@ create table notification (
     salt             bytea       not null,
     content_hash     bytea       not null,
     received_at      timestamptz not null,
+    -- When it reached the inbox it is in: the filing, or the last forwarding.
+    arrived_at       timestamptz not null,
     acknowledged_at  timestamptz,
     constraint notification_number_key unique (number)
 );
 -- Serves the inbox of a centre, newest first, and the watch on it.
-create index notification_inbox on notification (receiving_centre, received_at desc, notification_id desc);
+create index notification_inbox on notification (receiving_centre, arrived_at desc, notification_id desc);
+-- Serves "what is still to be accepted": few among many. State 1 is filed.
+create index notification_open on notification (receiving_centre, arrived_at desc, notification_id desc) where state = 1;
 
 -- Centres that had a notification before they forwarded it: they go on seeing it.
 create table former_centre (

@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use crate::{
     rpc::{FORM, Notifications},
-    store,
+    store::{self, Row},
 };
 
 #[tonic::async_trait]
@@ -49,14 +49,17 @@ impl Notifications {
         let found: Vec<Uuid> = rows.iter().map(|row| row.notification_id).collect();
         audit::record(&mut tx, &act, &found).await?;
         tx.commit().await?;
-        let forms = rows
-            .iter()
-            .map(|row| {
-                let plain = self.base.vault.open(FORM, row.notification_id.as_bytes(), &row.form_sealed)?;
-                let form = Form::decode(plain.as_slice()).map_err(|error| Error::Internal(error.into()))?;
-                Ok(FiledForm { notification_id: row.notification_id.to_string(), form: Some(form) })
-            })
-            .collect::<Result<_, Error>>()?;
+        // One form that cannot be read must not keep the others back: it is left out, and the asker sets its event aside.
+        let forms = rows.iter().filter_map(|row| self.filed_form(row)).collect();
         Ok(BatchGetFormsResponse { forms })
+    }
+
+    fn filed_form(&self, row: &Row) -> Option<FiledForm> {
+        let plain = self.base.vault.open(FORM, row.notification_id.as_bytes(), &row.form_sealed).ok();
+        let form = plain.and_then(|plain| Form::decode(plain.as_slice()).ok());
+        if form.is_none() {
+            tracing::error!(notification.id = %row.notification_id, "A stored form cannot be read");
+        }
+        Some(FiledForm { notification_id: row.notification_id.to_string(), form: Some(form?) })
     }
 }

@@ -202,7 +202,7 @@ impl Notifications {
         tx.commit().await?;
         let full = i64::try_from(rows.len()).is_ok_and(|n| n == size);
         let next_page_token = rows.last().filter(|_| full).map(|row| {
-            let micros = i64::try_from(row.received_at.unix_timestamp_nanos() / 1_000).unwrap_or(0);
+            let micros = i64::try_from(row.arrived_at.unix_timestamp_nanos() / 1_000).unwrap_or(0);
             page::After { micros, id: row.notification_id }.token()
         });
         let notifications = rows.iter().map(|row| self.view(row, &relations)).collect::<Result<_, _>>()?;
@@ -231,6 +231,12 @@ impl Notifications {
         let key = once::key(&self.base.vault, &caller, "AcknowledgeNotification", &request.request_id, &request)?;
         let mut tx = self.base.pool.begin().await?;
         if let Some(answer) = once::claim(&mut tx, &self.base.vault, &key).await? {
+            // A relation may have ended since, and what is shown again is read again.
+            let id = parse(&request.notification_id)?;
+            let row = store::find(&mut tx, &[id]).await?.pop().ok_or(Error::NotFound("notification"))?;
+            let relations = self.relations(&mut tx, &caller, &row).await?;
+            self.audit_read(&mut tx, &caller, key.rpc, &relations, &[id]).await?;
+            tx.commit().await?;
             return Ok(answer);
         }
         let row = self.lock_in_inbox(&mut tx, &caller, &request.notification_id, &request.etag).await?;
@@ -256,6 +262,12 @@ impl Notifications {
         }
         let mut tx = self.base.pool.begin().await?;
         if let Some(answer) = once::claim(&mut tx, &self.base.vault, &key).await? {
+            // A relation may have ended since, and what is shown again is read again.
+            let id = parse(&request.notification_id)?;
+            let row = store::find(&mut tx, &[id]).await?.pop().ok_or(Error::NotFound("notification"))?;
+            let relations = self.relations(&mut tx, &caller, &row).await?;
+            self.audit_read(&mut tx, &caller, key.rpc, &relations, &[id]).await?;
+            tx.commit().await?;
             return Ok(answer);
         }
         let row = self.lock_in_inbox(&mut tx, &caller, &request.notification_id, &request.etag).await?;

@@ -19,6 +19,7 @@ pub(crate) struct Row {
     pub prefecture: i16,
     pub case_id: Option<Uuid>,
     pub received_at: OffsetDateTime,
+    pub arrived_at: OffsetDateTime,
     pub acknowledged_at: Option<OffsetDateTime>,
 }
 
@@ -41,8 +42,8 @@ pub(crate) async fn insert(conn: &mut PgConnection, new: &New<'_>) -> sqlx::Resu
     sqlx::query(
         "insert into notification
              (notification_id, number, state, form_sealed, form_version, missing, reporter_id, receiving_centre,
-              prefecture, case_id, salt, content_hash, received_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+              prefecture, case_id, salt, content_hash, received_at, arrived_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13)",
     )
     .bind(new.id)
     .bind(new.number)
@@ -65,7 +66,7 @@ pub(crate) async fn insert(conn: &mut PgConnection, new: &New<'_>) -> sqlx::Resu
 pub(crate) async fn find(conn: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<Row>> {
     sqlx::query_as(
         "select notification_id, number, revision, state, form_sealed, missing, reporter_id, receiving_centre, prefecture,
-                case_id, received_at, acknowledged_at
+                case_id, received_at, arrived_at, acknowledged_at
          from notification where notification_id = any($1)",
     )
     .bind(ids)
@@ -76,7 +77,7 @@ pub(crate) async fn find(conn: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<
 pub(crate) async fn lock(conn: &mut PgConnection, id: Uuid) -> sqlx::Result<Option<Row>> {
     sqlx::query_as(
         "select notification_id, number, revision, state, form_sealed, missing, reporter_id, receiving_centre, prefecture,
-                case_id, received_at, acknowledged_at
+                case_id, received_at, arrived_at, acknowledged_at
          from notification where notification_id = $1 for update",
     )
     .bind(id)
@@ -92,22 +93,30 @@ pub(crate) async fn inbox(
     after: chassis::page::After,
     limit: i64,
 ) -> sqlx::Result<Vec<Row>> {
-    sqlx::query_as(
+    // Two statements, because what is still to be accepted has an index of its own.
+    let sql = if state == i32::from(NotificationState::Filed) {
         "select notification_id, number, revision, state, form_sealed, missing, reporter_id, receiving_centre, prefecture,
-                case_id, received_at, acknowledged_at
+                case_id, received_at, arrived_at, acknowledged_at
          from notification
-         where receiving_centre = $1
-           and (received_at, notification_id) < (timestamptz 'epoch' + $2 * interval '1 microsecond', $3)
-           and ($4 = 0 or state = $4)
-         order by received_at desc, notification_id desc limit $5",
-    )
-    .bind(centre)
-    .bind(after.micros)
-    .bind(after.id)
-    .bind(i16::try_from(state).unwrap_or(0))
-    .bind(limit)
-    .fetch_all(conn)
-    .await
+         where receiving_centre = $1 and state = 1 and $4 = 1
+           and (arrived_at, notification_id) < (timestamptz 'epoch' + $2 * interval '1 microsecond', $3)
+         order by arrived_at desc, notification_id desc limit $5"
+    } else {
+        "select notification_id, number, revision, state, form_sealed, missing, reporter_id, receiving_centre, prefecture,
+                case_id, received_at, arrived_at, acknowledged_at
+         from notification
+         where receiving_centre = $1 and ($4 = 0 or state = $4)
+           and (arrived_at, notification_id) < (timestamptz 'epoch' + $2 * interval '1 microsecond', $3)
+         order by arrived_at desc, notification_id desc limit $5"
+    };
+    sqlx::query_as(sql)
+        .bind(centre)
+        .bind(after.micros)
+        .bind(after.id)
+        .bind(i16::try_from(state).unwrap_or(0))
+        .bind(limit)
+        .fetch_all(conn)
+        .await
 }
 
 /// What reached a centre since a moment, oldest first.
@@ -119,9 +128,9 @@ pub(crate) async fn inbox_since(
 ) -> sqlx::Result<Vec<Row>> {
     sqlx::query_as(
         "select notification_id, number, revision, state, form_sealed, missing, reporter_id, receiving_centre, prefecture,
-                case_id, received_at, acknowledged_at
-         from notification where receiving_centre = $1 and received_at > $2
-         order by received_at, notification_id limit $3",
+                case_id, received_at, arrived_at, acknowledged_at
+         from notification where receiving_centre = $1 and arrived_at > $2
+         order by arrived_at, notification_id limit $3",
     )
     .bind(centre)
     .bind(since)
@@ -165,7 +174,8 @@ pub(crate) async fn forward(
         .await?;
     sqlx::query(
         "update notification
-         set receiving_centre = $2, prefecture = $3, state = $4, acknowledged_at = null, revision = revision + 1
+         set receiving_centre = $2, prefecture = $3, state = $4, acknowledged_at = null, revision = revision + 1,
+             arrived_at = now()
          where notification_id = $1",
     )
     .bind(id)

@@ -18,6 +18,8 @@ pub(crate) type Stream = ReceiverStream<Result<WatchInboxResponse, Status>>;
 
 /// Other processes' filings wake nobody here: look at least this often.
 const POLL: Duration = Duration::from_millis(800);
+/// Looks at most this often.
+const PAUSE: Duration = Duration::from_millis(150);
 /// A filing may commit this much later than the moment it carries.
 const OVERLAP: time::Duration = time::Duration::seconds(15);
 /// Notifications per message.
@@ -57,7 +59,7 @@ async fn watch(
     let mut conn = service.base.pool.acquire().await?;
     let old = store::inbox_since(&mut conn, caller.organisation_id, started - OVERLAP, 10_000).await?;
     drop(conn);
-    seen.extend(old.iter().filter(|row| row.received_at <= started).map(|row| row.notification_id));
+    seen.extend(old.iter().filter(|row| row.arrived_at <= started).map(|row| row.notification_id));
     // The first, empty message tells the client that the watch stands.
     if sender.send(Ok(WatchInboxResponse::default())).await.is_err() {
         return Ok(());
@@ -69,9 +71,11 @@ async fn watch(
         let fresh = fetch(service, caller, newest - OVERLAP, &seen).await?;
         let Some(last) = fresh.last() else {
             let _ = tokio::time::timeout(POLL, arrivals.changed()).await;
+            // In a surge every moment brings a filing for somebody: look a few times a second, not at each.
+            tokio::time::sleep(PAUSE).await;
             continue;
         };
-        newest = newest.max(last.received_at);
+        newest = newest.max(last.arrived_at);
         seen.extend(fresh.iter().map(|row| row.notification_id));
         let relations = [Relation::ReceivingCentre];
         let notifications = fresh.iter().map(|row| service.view(row, &relations)).collect::<Result<_, _>>()?;

@@ -1,17 +1,16 @@
 -- Persons, their episodes of illness, and who has which relation to them.
 
+-- A person as known in one episode, exactly as typed then: a later episode may know another telephone.
 create table person (
     person_id   uuid        primary key,
     -- The particulars as a protobuf message, sealed: identity and contact are encrypted at rest.
     sealed      bytea       not null,
-    -- Blind indexes of normalised values, for finding the same person again.
-    name_birth  bytea,
-    phone       bytea,
+    -- Blind index of both names, birth date and telephone, for finding the same person again.
+    match_index bytea,
     created_at  timestamptz not null default now()
 );
--- Serves matching at every filing and registration.
-create index person_name_birth on person (name_birth);
-create index person_phone on person (phone);
+-- Serves matching at every filing.
+create index person_match on person (match_index);
 
 -- An episode. Coded facts only.
 create table cases (
@@ -79,3 +78,4 @@ create table case_list (
     primary key (organisation_id, case_id)
 );
 create index case_list_newest on case_list (organisation_id, updated_at desc, case_id desc);
+create index case_list_open on case_list (organisation_id, updated_at desc, case_id desc) where is_open;

@@ -105,6 +105,36 @@ pub struct Notified {
 }
 
 impl Case {
+    /// An episode about which nothing is known yet. Its first [`step`](Self::step) makes it version 1.
+    pub fn opened(id: CaseId, person_id: PersonId, access: (Vec<u8>, Vec<u8>), now: OffsetDateTime) -> Self {
+        let (access_sealed, access_hash) = access;
+        Self {
+            id,
+            person_id,
+            version: 0,
+            access_sealed,
+            access_hash,
+            sex: Sex::Unspecified,
+            age_band: AgeBand::Unspecified,
+            diagnosis_class: DiagnosisClass::Unspecified,
+            report_date: None,
+            onset_date: None,
+            diagnosis_date: None,
+            test_date: None,
+            test_result: TestResult::Unspecified,
+            test_count: 0,
+            placement: Placement::Unspecified,
+            placement_since: None,
+            outcome: Outcome::Unspecified,
+            outcome_date: None,
+            receiving_centre: None,
+            responsible_centre: None,
+            prefecture: 0,
+            created_at: now,
+            updated_at: now,
+        }
+    }
+
     /// Whether the episode goes on.
     pub fn is_open(&self) -> bool {
         self.outcome == Outcome::Unspecified
@@ -148,9 +178,12 @@ impl Case {
             self.outcome = Outcome::Died;
             self.outcome_date = Some(died_on);
         }
-        self.receiving_centre.get_or_insert(notified.receiving_centre);
+        // Centre and prefecture of the count go together, and stay where the case was first received.
+        if self.receiving_centre.is_none() {
+            self.receiving_centre = Some(notified.receiving_centre);
+            self.prefecture = notified.prefecture;
+        }
         self.responsible_centre = Some(notified.receiving_centre);
-        self.prefecture = notified.prefecture;
     }
 
     /// Ends the episode.
@@ -229,11 +262,15 @@ pub fn age_band(stated: AgeBand, born: Option<Date>, on: Date) -> AgeBand {
     }
 }
 
-/// What two records of one person have in common. `None` where too little is known to call anybody the same.
+/// What two records of one person have in common: both names, the birth date and the telephone. `None` where too little is
+/// known to call anybody the same.
+///
+/// Whoever files for a person joins the open case and sees it. A name and a birth date are known to many; the number a
+/// person answers is not. Nearer resemblances are for people to judge.
 pub fn match_key(person: &Person) -> Option<String> {
-    let name = if person.name_kana.is_empty() { &person.name_kanji } else { &person.name_kana };
-    let key = name::search_key(name);
-    (!key.is_empty() && !person.birth_date.is_empty()).then(|| format!("{key}|{}", person.birth_date))
+    let (kanji, kana) = (name::search_key(&person.name_kanji), name::search_key(&person.name_kana));
+    let known = !kanji.is_empty() && !person.birth_date.is_empty() && !person.phone.is_empty();
+    known.then(|| format!("{kanji}|{kana}|{}|{}", person.birth_date, person.phone))
 }
 
 /// The relation in which an organisation of a kind registers or files.
@@ -248,38 +285,14 @@ pub fn relation_of_filer(kind: proto::identity::OrganisationKind) -> Relation {
 
 #[cfg(test)]
 mod tests {
-    use proto::registry::{AgeBand, DiagnosisClass, Outcome, Person, Placement, Sex, Specimen, TestMethod, TestResult};
+    use proto::registry::{AgeBand, DiagnosisClass, Outcome, Person, Sex, Specimen, TestMethod, TestResult};
     use time::{OffsetDateTime, macros::date};
     use uuid::Uuid;
 
     use super::{Case, CaseId, Notified, PersonId, Test, age_band, match_key};
 
     fn case() -> Case {
-        Case {
-            id: CaseId::new(),
-            person_id: PersonId::new(),
-            version: 1,
-            access_sealed: Vec::new(),
-            access_hash: Vec::new(),
-            sex: Sex::Unspecified,
-            age_band: AgeBand::Unknown,
-            diagnosis_class: DiagnosisClass::Unspecified,
-            report_date: None,
-            onset_date: None,
-            diagnosis_date: None,
-            test_date: None,
-            test_result: TestResult::Unspecified,
-            test_count: 0,
-            placement: Placement::Unspecified,
-            placement_since: None,
-            outcome: Outcome::Unspecified,
-            outcome_date: None,
-            receiving_centre: None,
-            responsible_centre: None,
-            prefecture: 27,
-            created_at: OffsetDateTime::UNIX_EPOCH,
-            updated_at: OffsetDateTime::UNIX_EPOCH,
-        }
+        Case::opened(CaseId::new(), PersonId::new(), (Vec::new(), Vec::new()), OffsetDateTime::UNIX_EPOCH)
     }
 
     fn test(result: TestResult, day: u8) -> Test {
@@ -329,8 +342,10 @@ mod tests {
     fn the_receiving_centre_stays_who_received_it_first() {
         let (mut case, first, second) =
             (case(), notified(DiagnosisClass::Confirmed, 1), notified(DiagnosisClass::Confirmed, 2));
+        let second = Notified { prefecture: 13, ..second };
         case.take_notification(&first);
         case.take_notification(&second);
+        assert_eq!(case.prefecture, 27);
         assert_eq!(case.receiving_centre, Some(first.receiving_centre));
         assert_eq!(case.responsible_centre, Some(second.receiving_centre));
     }
@@ -353,10 +368,18 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_matched_on_a_name_alone() {
-        let person = Person { name_kana: "ヤマダ タロウ".to_owned(), ..Person::default() };
+    fn nobody_is_matched_on_what_many_know() {
+        let person = Person {
+            name_kanji: "山田 太郎".to_owned(),
+            name_kana: "ヤマダ タロウ".to_owned(),
+            birth_date: "1980-01-31".to_owned(),
+            ..Person::default()
+        };
         assert_eq!(match_key(&person), None);
-        let born = Person { birth_date: "1980-01-31".to_owned(), ..person };
-        assert_eq!(match_key(&born).as_deref(), Some("ヤマダタロウ|1980-01-31"));
+        let reachable = Person { phone: "09000000000".to_owned(), ..person };
+        assert_eq!(match_key(&reachable).as_deref(), Some("山田太郎|ヤマダタロウ|1980-01-31|09000000000"));
+        let written_otherwise = Person { name_kana: "ﾔﾏﾀﾞ　ﾀﾛｳ".to_owned(), ..reachable.clone() };
+        assert_eq!(match_key(&written_otherwise), match_key(&reachable));
+        assert_eq!(match_key(&Person { birth_date: String::new(), ..reachable }), None);
     }
 }

@@ -3,7 +3,11 @@
 
 use std::collections::HashMap;
 
-use access::Directory;
+use access::{
+    Directory,
+    audit::{self, Act, Actor},
+    classes,
+};
 use async_trait::async_trait;
 use chassis::{Base, Error};
 use data::{Event, Failure, Projection};
@@ -13,7 +17,7 @@ use proto::{
         BatchGetFormsRequest, Form, NotificationFiled, NotificationForwarded,
         notification_internal_service_client::NotificationInternalServiceClient,
     },
-    registry::{AgeBand, DiagnosisClass, Outcome, Person, Placement, Relation, Sex, Specimen, TestMethod, TestResult},
+    registry::{AgeBand, DiagnosisClass, Person, Relation, Sex, Specimen, TestMethod, TestResult},
 };
 use runtime::{Clock, mesh::Channel};
 use sqlx::PgConnection;
@@ -104,7 +108,7 @@ impl Hears {
         let form = forms
             .get(&filed.notification_id)
             .cloned()
-            .ok_or_else(|| Failure::Retry("notification does not know the form yet".to_owned()))?;
+            .ok_or_else(|| Failure::Dead("notification has no form that can be read".to_owned()))?;
         let subject = form.subject.clone().unwrap_or_default();
         let person = Person {
             name_kanji: subject.name_kanji,
@@ -122,7 +126,7 @@ impl Hears {
             reporter: Uuid::try_parse(&filed.reporter_id).map_err(|_| malformed("reporter_id"))?,
             centre: Uuid::try_parse(&filed.receiving_centre_id).map_err(|_| malformed("receiving_centre_id"))?,
             case_id: Uuid::try_parse(&filed.case_id).ok(),
-            index: write::name_birth(&self.vault, &person),
+            index: write::match_index(&self.vault, &person),
             form,
             person,
         })
@@ -143,7 +147,8 @@ impl Hears {
         write::save_and_announce(tx, &last, &work.versions, &work.grants).await.map_err(failure)?;
         store::insert_tests(tx, &work.tests).await?;
         store::link_notifications(tx, &work.links).await?;
-        Ok(())
+        let touched: Vec<Uuid> = work.touched.iter().copied().map(CaseId::uuid).collect();
+        audit_heard(tx, "notification.filed", &touched).await
     }
 
     fn take_filing(&self, work: &mut Work, filing: &Filing, now: OffsetDateTime) -> Result<(), Failure> {
@@ -151,7 +156,10 @@ impl Hears {
             .ok_or_else(|| Failure::Dead("the form carries no report date".to_owned()))?;
         let findings = filing.form.findings.clone().unwrap_or_default();
         let diagnosis_date = day(&findings.diagnosed_on)?;
-        let centre = self.directory.get(filing.centre);
+        // A moment behind on the directory is no reason to count a case nowhere.
+        let unknown = || Failure::Retry("the directory does not know an organisation yet".to_owned());
+        let centre = self.directory.get(filing.centre).ok_or_else(unknown)?;
+        let filer = self.directory.get(filing.reporter).ok_or_else(unknown)?;
         let notified = Notified {
             diagnosis_class: DiagnosisClass::try_from(filing.form.diagnosis_class).unwrap_or_default(),
             report_date,
@@ -165,7 +173,7 @@ impl Hears {
                 diagnosis_date.unwrap_or(report_date),
             ),
             receiving_centre: filing.centre,
-            prefecture: centre.as_ref().map_or(0, |centre| centre.prefecture),
+            prefecture: centre.prefecture,
         };
 
         let case_id = match work.find(filing) {
@@ -194,8 +202,7 @@ impl Hears {
         }
         case.step(if is_new { case.created_at } else { now });
         work.grants.push(write::grant(case, filing.centre, Relation::ReceivingCentre));
-        let filer = self.directory.get(filing.reporter);
-        let relation = filer.map_or(Relation::Reporter, |entry| domain::relation_of_filer(entry.kind));
+        let relation = domain::relation_of_filer(filer.kind);
         work.grants.push(write::grant(case, filing.reporter, relation));
         if let Some(prefecture) = self.directory.prefecture(case.prefecture) {
             work.grants.push(write::grant(case, prefecture, Relation::Prefecture));
@@ -209,45 +216,14 @@ impl Hears {
     }
 
     fn open_case(&self, work: &mut Work, filing: &Filing, now: OffsetDateTime) -> Result<CaseId, Failure> {
-        let person_id: PersonId =
-            if let Some((person, _)) = filing.index.as_ref().and_then(|index| work.people.get(index)) {
-                *person
-            } else {
-                let new = write::new_person(&self.vault, &filing.person).map_err(failure)?;
-                let id = new.id.into();
-                work.persons.push(new);
-                id
-            };
+        let new = write::new_person(&self.vault, &filing.person).map_err(failure)?;
+        let person_id = PersonId::from(new.id);
+        work.persons.push(new);
         let id = CaseId::new();
         let (_, access_sealed, access_hash) = write::mint_access_id(&self.vault, id).map_err(failure)?;
-        let case = Case {
-            id,
-            person_id,
-            // Becomes 1 with the first step.
-            version: 0,
-            access_sealed,
-            access_hash,
-            sex: Sex::Unspecified,
-            age_band: AgeBand::Unspecified,
-            diagnosis_class: DiagnosisClass::Unspecified,
-            report_date: None,
-            onset_date: None,
-            diagnosis_date: None,
-            test_date: None,
-            test_result: TestResult::Unspecified,
-            test_count: 0,
-            placement: Placement::Unspecified,
-            placement_since: None,
-            outcome: Outcome::Unspecified,
-            outcome_date: None,
-            receiving_centre: None,
-            responsible_centre: None,
-            prefecture: 0,
-            created_at: now,
-            updated_at: now,
-        };
+        let case = Case::opened(id, person_id, (access_sealed, access_hash), now);
         if let Some(index) = &filing.index {
-            work.people.insert(index.clone(), (person_id, Some(id)));
+            work.open.insert(index.clone(), id);
         }
         work.cases.insert(id, case);
         Ok(id)
@@ -264,9 +240,14 @@ impl Hears {
             .pop()
             .ok_or_else(|| Failure::Dead("belongs to no case".to_owned()))?;
         case.responsible_centre = Some(to);
-        // Counted where it belongs: the centre that was wrongly addressed never was its receiving centre.
-        case.receiving_centre = Some(to);
-        if let Some(centre) = self.directory.get(to) {
+        let centre = self
+            .directory
+            .get(to)
+            .ok_or_else(|| Failure::Retry("the directory does not know an organisation yet".to_owned()))?;
+        // Counted where it belongs: the centre that was wrongly addressed never was its receiving centre. One that
+        // received another notification of the case before stays.
+        if case.receiving_centre == Some(from) {
+            case.receiving_centre = Some(to);
             case.prefecture = centre.prefecture;
         }
         case.step(self.clock.now());
@@ -285,15 +266,16 @@ impl Hears {
             grants.push(write::grant(&case, prefecture, Relation::Prefecture));
         }
         let case = std::slice::from_ref(&case);
-        write::save_and_announce(tx, case, case, &grants).await.map_err(failure)
+        write::save_and_announce(tx, case, case, &grants).await.map_err(failure)?;
+        audit_heard(tx, "notification.forwarded", &[case_id]).await
     }
 }
 
 /// What a batch of filings reads and will write.
 struct Work {
     cases: HashMap<CaseId, Case>,
-    /// By blind index: the person and the open case.
-    people: HashMap<Vec<u8>, (PersonId, Option<CaseId>)>,
+    /// By blind index: the person's open case.
+    open: HashMap<Vec<u8>, CaseId>,
     /// Organisations with a relation, by case.
     known_to: HashMap<CaseId, Vec<Uuid>>,
     known_tests: HashMap<CaseId, Vec<Test>>,
@@ -308,13 +290,10 @@ struct Work {
 impl Work {
     async fn load(tx: &mut PgConnection, filings: &[Filing]) -> Result<Self, Failure> {
         let indexes: Vec<Vec<u8>> = filings.iter().filter_map(|filing| filing.index.clone()).collect();
-        let people: HashMap<_, _> = store::match_persons(tx, &indexes)
-            .await?
-            .into_iter()
-            .map(|(index, person, case)| (index, (PersonId::from(person), case.map(CaseId::from))))
-            .collect();
+        let open: HashMap<Vec<u8>, CaseId> =
+            store::match_cases(tx, &indexes).await?.into_iter().map(|(index, case)| (index, case.into())).collect();
         let named = filings.iter().filter_map(|filing| filing.case_id);
-        let mut ids: Vec<Uuid> = named.chain(people.values().filter_map(|(_, case)| case.map(CaseId::uuid))).collect();
+        let mut ids: Vec<Uuid> = named.chain(open.values().copied().map(CaseId::uuid)).collect();
         ids.sort_unstable();
         ids.dedup();
         let cases = store::lock_cases(tx, &ids).await?.into_iter().map(|case| (case.id, case)).collect();
@@ -328,7 +307,7 @@ impl Work {
         }
         Ok(Self {
             cases,
-            people,
+            open,
             known_to,
             known_tests,
             persons: Vec::new(),
@@ -346,11 +325,19 @@ impl Work {
             self.cases.contains_key(id) && self.known_to.get(id).is_some_and(|known| known.contains(&filing.reporter))
         });
         let matched = || {
-            let (_, case) = self.people.get(filing.index.as_ref()?)?;
-            case.filter(|id| self.cases.get(id).is_some_and(Case::is_open))
+            let id = self.open.get(filing.index.as_ref()?)?;
+            self.cases.get(id).is_some_and(Case::is_open).then_some(*id)
         };
         named.or_else(matched)
     }
+}
+
+/// One audit row per case that an event changed, in the transaction of the change.
+async fn audit_heard(tx: &mut PgConnection, event: &'static str, cases: &[Uuid]) -> Result<(), Failure> {
+    let groups = classes::groups_shown(&[Relation::ReceivingCentre]);
+    let actor = Actor::Service("notification");
+    let act = Act { actor, rpc: event, groups: &groups, request_id: None, on_behalf_of: None };
+    Ok(audit::record(tx, &act, cases).await?)
 }
 
 /// A stored date; notification has brought it to ISO before.

@@ -13,8 +13,8 @@ use proto::{
     identity::Role,
     options::Group,
     registry::{
-        AgeBand, Case as CaseView, DiagnosisClass, GetCaseRequest, Grant, ListCasesRequest, ListCasesResponse, Outcome,
-        Person, Placement, RecordOutcomeRequest, RecordPlacementRequest, RecordTestRequest, RegisterCaseRequest,
+        AgeBand, Case as CaseView, GetCaseRequest, Grant, ListCasesRequest, ListCasesResponse, Outcome, Person,
+        Placement, RecordOutcomeRequest, RecordPlacementRequest, RecordTestRequest, RegisterCaseRequest,
         RegisterCaseResponse, Relation, Sex, Specimen, Test as TestView, TestMethod, TestResult,
         registry_service_server::RegistryService,
     },
@@ -58,11 +58,22 @@ impl Registry {
     ) -> Result<CaseView, Error> {
         let id = Uuid::try_parse(case_id).map_err(|_| Error::NotFound("case"))?;
         let mut tx = self.base.pool.begin().await?;
+        // Before a repeated answer too: a relation may have ended since.
+        let relations = self.relations(&mut tx, &caller, id).await?;
+        let groups = classes::groups_shown(&relations);
+        let act = Act {
+            actor: Actor::Caller(&caller),
+            rpc: key.rpc,
+            groups: &groups,
+            request_id: Some(key.request_id),
+            on_behalf_of: None,
+        };
+        audit::record(&mut tx, &act, &[id]).await?;
         if let Some(answer) = once::claim(&mut tx, &self.base.vault, &key).await? {
+            tx.commit().await?;
             return Ok(answer);
         }
         let mut case = store::lock_cases(&mut tx, &[id]).await?.pop().ok_or(Error::NotFound("case"))?;
-        let relations = self.relations(&mut tx, &caller, id).await?;
         if !relations.iter().copied().any(may_record) {
             return Err(Error::Denied(text(
                 "この症例を更新する権限がありません。",
@@ -78,14 +89,6 @@ impl Registry {
         if let Some(test) = test {
             store::insert_tests(&mut tx, &[(case.id, case.test_count, test)]).await?;
         }
-        let act = Act {
-            actor: Actor::Caller(&caller),
-            rpc: key.rpc,
-            groups: &[group(Group::Clinical), group(Group::Administrative)],
-            request_id: Some(key.request_id),
-            on_behalf_of: None,
-        };
-        audit::record(&mut tx, &act, &[id]).await?;
         let view = self.view(&mut tx, case, &relations).await?;
         once::answer(&mut tx, &self.base.vault, &key, &view).await?;
         tx.commit().await?;
@@ -173,46 +176,18 @@ impl Registry {
         if let Some(answer) = once::claim(&mut tx, &self.base.vault, &key).await? {
             return Ok(answer);
         }
-        let known = match write::name_birth(&self.base.vault, &person) {
-            Some(index) => store::match_persons(&mut tx, &[index]).await?.pop(),
-            None => None,
-        };
-        let person_id = if let Some((_, person_id, _)) = known {
-            person_id
-        } else {
-            let new = write::new_person(&self.base.vault, &person)?;
-            store::insert_persons(&mut tx, std::slice::from_ref(&new)).await?;
-            new.id
-        };
-        let case = Case {
-            id: case_id,
-            person_id: person_id.into(),
-            version: 1,
-            access_sealed,
-            access_hash,
-            sex: Sex::try_from(person.sex).unwrap_or_default(),
-            age_band: domain::age_band(
-                AgeBand::try_from(person.stated_age_band).unwrap_or_default(),
-                checked.birth_date,
-                consulted_on,
-            ),
-            diagnosis_class: DiagnosisClass::Unspecified,
-            report_date: None,
-            onset_date: None,
-            diagnosis_date: None,
-            test_date: None,
-            test_result: TestResult::Unspecified,
-            test_count: 0,
-            placement: Placement::Unspecified,
-            placement_since: None,
-            outcome: Outcome::Unspecified,
-            outcome_date: None,
-            receiving_centre: None,
-            responsible_centre: centre.as_ref().map(|c| c.id),
-            prefecture: centre.as_ref().map_or(prefecture, |c| c.prefecture),
-            created_at: now,
-            updated_at: now,
-        };
+        let new = write::new_person(&self.base.vault, &person)?;
+        store::insert_persons(&mut tx, std::slice::from_ref(&new)).await?;
+        let mut case = Case::opened(case_id, new.id.into(), (access_sealed, access_hash), now);
+        case.sex = Sex::try_from(person.sex).unwrap_or_default();
+        case.age_band = domain::age_band(
+            AgeBand::try_from(person.stated_age_band).unwrap_or_default(),
+            checked.birth_date,
+            consulted_on,
+        );
+        case.responsible_centre = centre.as_ref().map(|c| c.id);
+        case.prefecture = centre.as_ref().map_or(prefecture, |c| c.prefecture);
+        case.step(now);
         let mut grants = vec![write::grant(&case, caller.organisation_id, domain::relation_of_filer(caller.kind))];
         if let Some(centre) = &centre {
             grants.push(write::grant(&case, centre.id, Relation::ResponsibleCentre));

@@ -79,8 +79,7 @@ fn number(code: impl Into<i32>) -> i16 {
 pub(crate) struct NewPerson {
     pub id: Uuid,
     pub sealed: Vec<u8>,
-    pub name_birth: Option<Vec<u8>>,
-    pub phone: Option<Vec<u8>>,
+    pub match_index: Option<Vec<u8>>,
 }
 
 /// A relation of an organisation to a case.
@@ -119,21 +118,15 @@ pub(crate) async fn find_cases(conn: &mut PgConnection, ids: &[Uuid]) -> sqlx::R
     Ok(rows.into_iter().map(Case::from).collect())
 }
 
-/// Persons by the blind index of name and birth date, each with the newest open episode.
-pub(crate) async fn match_persons(
-    conn: &mut PgConnection,
-    name_birth: &[Vec<u8>],
-) -> sqlx::Result<Vec<(Vec<u8>, Uuid, Option<Uuid>)>> {
+/// Open episodes by the blind index of their person: the one already notified before others, then the newest.
+pub(crate) async fn match_cases(conn: &mut PgConnection, indexes: &[Vec<u8>]) -> sqlx::Result<Vec<(Vec<u8>, Uuid)>> {
     sqlx::query_as(
-        "select distinct on (p.name_birth) p.name_birth, p.person_id, c.case_id
-         from person p
-         left join lateral (
-             select case_id from cases where person_id = p.person_id and outcome = 0 order by created_at desc limit 1
-         ) c on true
-         where p.name_birth = any($1)
-         order by p.name_birth, p.created_at",
+        "select distinct on (p.match_index) p.match_index, c.case_id
+         from person p join cases c using (person_id)
+         where p.match_index = any($1) and c.outcome = 0
+         order by p.match_index, c.diagnosis_class = 0, c.created_at desc",
     )
-    .bind(name_birth)
+    .bind(indexes)
     .fetch_all(conn)
     .await
 }
@@ -153,13 +146,12 @@ pub(crate) async fn insert_persons(conn: &mut PgConnection, persons: &[NewPerson
         return Ok(());
     }
     sqlx::query(
-        "insert into person (person_id, sealed, name_birth, phone)
-         select * from unnest($1::uuid[], $2::bytea[], $3::bytea[], $4::bytea[])",
+        "insert into person (person_id, sealed, match_index)
+         select * from unnest($1::uuid[], $2::bytea[], $3::bytea[])",
     )
     .bind(persons.iter().map(|p| p.id).collect::<Vec<_>>())
     .bind(persons.iter().map(|p| p.sealed.clone()).collect::<Vec<_>>())
-    .bind(persons.iter().map(|p| p.name_birth.clone()).collect::<Vec<_>>())
-    .bind(persons.iter().map(|p| p.phone.clone()).collect::<Vec<_>>())
+    .bind(persons.iter().map(|p| p.match_index.clone()).collect::<Vec<_>>())
     .execute(conn)
     .await?;
     Ok(())
@@ -355,19 +347,26 @@ pub(crate) async fn list(
     after: chassis::page::After,
     limit: i64,
 ) -> sqlx::Result<Vec<(Uuid, Vec<i16>, OffsetDateTime)>> {
-    sqlx::query_as(
+    // Two statements, because the open ones have an index of their own: they are few among many.
+    let sql = if open_only {
         "select case_id, relations, updated_at from case_list
          where organisation_id = $1
            and (updated_at, case_id) < (timestamptz 'epoch' + $2 * interval '1 microsecond', $3)
-           and ($4 = 0 or $4 = any(relations)) and (is_open or not $5)
-         order by updated_at desc, case_id desc limit $6",
-    )
-    .bind(organisation_id)
-    .bind(after.micros)
-    .bind(after.id)
-    .bind(i16::try_from(relation).unwrap_or(0))
-    .bind(open_only)
-    .bind(limit)
-    .fetch_all(conn)
-    .await
+           and ($4 = 0 or $4 = any(relations)) and is_open
+         order by updated_at desc, case_id desc limit $5"
+    } else {
+        "select case_id, relations, updated_at from case_list
+         where organisation_id = $1
+           and (updated_at, case_id) < (timestamptz 'epoch' + $2 * interval '1 microsecond', $3)
+           and ($4 = 0 or $4 = any(relations))
+         order by updated_at desc, case_id desc limit $5"
+    };
+    sqlx::query_as(sql)
+        .bind(organisation_id)
+        .bind(after.micros)
+        .bind(after.id)
+        .bind(i16::try_from(relation).unwrap_or(0))
+        .bind(limit)
+        .fetch_all(conn)
+        .await
 }

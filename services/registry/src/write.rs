@@ -19,8 +19,7 @@ use crate::{
 
 /// The particulars of a person.
 pub(crate) const PERSON: Place = Place { table: "person", column: "sealed" };
-const NAME_BIRTH: Place = Place { table: "person", column: "name_birth" };
-const PHONE: Place = Place { table: "person", column: "phone" };
+const MATCH: Place = Place { table: "person", column: "match_index" };
 const ACCESS: Place = Place { table: "cases", column: "access_sealed" };
 const ACCESS_INDEX: Place = Place { table: "cases", column: "access_hash" };
 
@@ -33,14 +32,13 @@ pub(crate) fn new_person(vault: &Vault, person: &Person) -> Result<NewPerson, Er
     Ok(NewPerson {
         id,
         sealed: vault.seal(PERSON, id.as_bytes(), &person.encode_to_vec())?,
-        name_birth: name_birth(vault, person),
-        phone: (!person.phone.is_empty()).then(|| vault.blind(PHONE, &person.phone)),
+        match_index: match_index(vault, person),
     })
 }
 
 /// The blind index by which a person is found again.
-pub(crate) fn name_birth(vault: &Vault, person: &Person) -> Option<Vec<u8>> {
-    domain::match_key(person).map(|key| vault.blind(NAME_BIRTH, &key))
+pub(crate) fn match_index(vault: &Vault, person: &Person) -> Option<Vec<u8>> {
+    domain::match_key(person).map(|key| vault.blind(MATCH, &key))
 }
 
 /// A new patient access ID for a case: itself, sealed, and its blind index.

@@ -60,7 +60,8 @@ fn held_by(permission: P, role: Role, kind: Kind) -> bool {
                 || (role == ConsultationOperator && kind == Kind::ConsultationCentre)
                 || (handles_patients && kind == Kind::MedicalAssociation)
         }
-        P::InboxWork => handles_patients && centre,
+        // What no centre could be found for lies in the prefecture's inbox and is worked there.
+        P::InboxWork => (handles_patients && centre) || (role == Coordinator && kind == Kind::Prefecture),
         P::StatisticsRead => {
             matches!(role, Analyst | Coordinator)
                 || (handles_patients && centre)

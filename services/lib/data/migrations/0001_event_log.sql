@@ -32,6 +32,8 @@ begin
     if to_regclass(name) is null then
         execute format('create table %I partition of outbox for values from (%L) to (%L)',
                        name, first, first + interval '1 month');
+        -- Append-only: the service writes and stamps through the parent, whose grants are narrower than the default ones.
+        execute format('revoke all on %I from %I', name, current_database() || '_app');
     end if;
 end $$;
 

@@ -3,7 +3,13 @@
 //! The bus is the fast way. The cursor, moved in the transaction of the effect, says what has been handled; a gap, a
 //! silent bus or a lost stream is filled from the owner's log by gRPC. So nothing depends on what NATS remembers.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use async_nats::jetstream;
@@ -83,6 +89,8 @@ pub struct Consumer<P> {
     owner: EventLogServiceClient<Channel>,
     /// Held while handling: events are handled by one task at a time.
     turn: Mutex<()>,
+    /// The last comparison with the owner found a difference.
+    suspicious: AtomicBool,
 }
 
 /// What operations do with a consumer, whatever it projects.
@@ -100,7 +108,7 @@ impl<P: Projection> Consumer<P> {
     /// Prepares to listen as `service`.
     pub fn new(service: &'static str, projection: P, pool: PgPool, owner: Channel) -> Arc<Self> {
         let owner = EventLogServiceClient::new(owner).max_decoding_message_size(64 << 20);
-        Arc::new(Self { service, projection, pool, owner, turn: Mutex::new(()) })
+        Arc::new(Self { service, projection, pool, owner, turn: Mutex::new(()), suspicious: AtomicBool::new(false) })
     }
 
     /// Listens until the process is to stop.
@@ -362,12 +370,17 @@ impl<P: Projection> Consumer<P> {
     async fn reconcile(&self) -> Result<(), Failure> {
         let owner = self.owner.clone().list_digests(ListDigestsRequest {}).await?.into_inner().digests;
         let _turn = self.turn.lock().await;
-        let handled = self.handled().await?;
+        // In one statement: another process of this service may be moving both.
+        let rows: Vec<(i64, time::Date, i64, i64)> = sqlx::query_as(
+            "select c.handled_seq, d.day, d.count, d.hash from cursor c join cursor_digest d using (source)
+             where source = $1",
+        )
+        .bind(self.projection.source())
+        .fetch_all(&self.pool)
+        .await?;
+        let handled = rows.first().map_or(0, |row| row.0);
         let ours: Vec<(time::Date, i64, i64)> =
-            sqlx::query_as("select day, count, hash from cursor_digest where source = $1")
-                .bind(self.projection.source())
-                .fetch_all(&self.pool)
-                .await?;
+            rows.into_iter().map(|(_, day, count, hash)| (day, count, hash)).collect();
         // The log may have grown since the owner answered: its last day counts only where we stand exactly at its end.
         let newest = owner.last().map_or(0, |digest| digest.last_seq);
         let differs = |digest: &&Digest| {
@@ -377,7 +390,13 @@ impl<P: Projection> Consumer<P> {
             let comparable = digest.last_seq == handled || (digest.last_seq < newest && digest.last_seq < handled);
             comparable && !ours.iter().any(same)
         };
-        if let Some(digest) = owner.iter().find(differs) {
+        let Some(digest) = owner.iter().find(differs) else {
+            self.suspicious.store(false, Ordering::Release);
+            return Ok(());
+        };
+        // Once may be an accident of timing; twice is a difference.
+        if self.suspicious.swap(true, Ordering::AcqRel) {
+            self.suspicious.store(false, Ordering::Release);
             tracing::error!(
                 source = self.projection.source(),
                 day = digest.day,
@@ -392,6 +411,8 @@ impl<P: Projection> Consumer<P> {
         let source = self.projection.source();
         self.handled().await?;
         let mut tx = self.pool.begin().await?;
+        // Forgetting millions of rows takes longer than a request may.
+        sqlx::query("set local statement_timeout = 0").execute(&mut *tx).await?;
         if !self.projection.reset(&mut tx).await? {
             return Ok(0);
         }
@@ -431,13 +452,14 @@ impl<P: Projection> Listening for Consumer<P> {
     }
 }
 
-/// Whether the database refused because of what was written (a constraint, a malformed value), not because it is unwell.
+/// Whether the database refused because of what was written (a constraint, a malformed value), not because it is unwell or
+/// because binary and schema do not fit for a moment of a rollout.
 fn is_of_the_data(error: &sqlx::Error) -> bool {
     let class = error
         .as_database_error()
         .and_then(sqlx::error::DatabaseError::code)
         .map(|code| code.chars().take(2).collect::<String>());
-    matches!(class.as_deref(), Some("22" | "23" | "42"))
+    matches!(class.as_deref(), Some("22" | "23"))
 }
 
 /// What may be kept of a database error: the constraint or the code, never the text, which can hold values.

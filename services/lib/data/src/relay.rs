@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use async_nats::jetstream::{self, message::PublishMessage};
 use runtime::{
-    Shutdown,
+    Clock, Shutdown,
     metrics::{LAG, LagLabels},
 };
 use sqlx::{Connection as _, FromRow, PgConnection, PgPool};
@@ -81,21 +81,30 @@ async fn lead(database: &Database, wake: &Wake, stamped: &watch::Sender<i64>) ->
         tokio::time::sleep(RETRY).await;
     }
     tracing::info!("Relay leads");
+    make_partitions(&mut connection, Clock.now().date()).await;
     let mut partitions_for: Option<Date> = None;
     loop {
         let woken = wake.0.notified();
         let (count, day, seq) = stamp(&mut connection).await?;
         if partitions_for != Some(day) {
-            sqlx::query("select make_outbox_partition($1), make_outbox_partition(($1 + interval '1 month')::date)")
-                .bind(day)
-                .execute(&mut connection)
-                .await
-                .context("make the partitions of the log")?;
+            make_partitions(&mut connection, day).await;
             partitions_for = Some(day);
         }
         stamped.send_replace(seq);
         if count < BATCH {
             let _ = tokio::time::timeout(POLL, woken).await;
+        }
+    }
+}
+
+/// Makes the partitions of this month and the next. A failure is no reason to stop: the default partition takes the rows.
+async fn make_partitions(connection: &mut PgConnection, day: Date) {
+    for month in [day, day + time::Duration::days(31)] {
+        if let Err(error) = sqlx::query("select make_outbox_partition($1)").bind(month).execute(&mut *connection).await
+        {
+            let code =
+                error.as_database_error().and_then(sqlx::error::DatabaseError::code).map(std::borrow::Cow::into_owned);
+            tracing::error!(%month, code, "Could not make a partition of the log");
         }
     }
 }

@@ -157,6 +157,8 @@ async fn a_forwarded_notification_belongs_to_the_other_centre_and_both_see_it() 
     let first = world.staff("osaka-city-centre", Role::Nurse).await?;
     let second = world.staff("ibaraki-centre", Role::Nurse).await?;
     let receipt = file(&clinic, filing(form(&person()))).await?;
+    let mut watch = second.notification().watch_inbox(second.request(WatchInboxRequest {})).await?.into_inner();
+    watch.next().await.unwrap()?;
 
     let request = ForwardNotificationRequest {
         request_id: Uuid::now_v7().to_string(),
@@ -170,6 +172,11 @@ async fn a_forwarded_notification_belongs_to_the_other_centre_and_both_see_it() 
         let seen = centre.notification().get_notification(centre.request(request)).await?.into_inner();
         assert_eq!(seen.receiving_centre_name, "大阪府茨木保健所");
     }
+    let arrived = tokio::time::timeout(Duration::from_secs(5), watch.next()).await?.unwrap()?;
+    assert_eq!(
+        arrived.notifications[0].notification_id, receipt.notification_id,
+        "the second centre's watch brings it"
+    );
     // It is no longer the first centre's to act on.
     let again = ForwardNotificationRequest { request_id: Uuid::now_v7().to_string(), ..request };
     let refused = first.notification().forward_notification(first.request(again)).await.refused();
