@@ -262,6 +262,14 @@ pub fn tally<T: std::hash::Hash + Eq>(items: impl IntoIterator<Item = T>) -> Has
     })
 }
 
+/// A program of ours as `make up` built it.
+///
+/// # Errors
+/// When tests do not run under `hersys-devstack exec`.
+pub fn program(name: &str) -> anyhow::Result<std::process::Command> {
+    Ok(std::process::Command::new(setting("HERSYS_TEST_BINARIES")?.join(name)))
+}
+
 fn kanji(number: u64) -> String {
     const SIGNS: &[char] =
         &['一', '二', '三', '四', '五', '六', '七', '八', '九', '十', '花', '子', '太', '郎', '美', '咲'];

@@ -20,7 +20,8 @@ pub(crate) async fn measure(world: &World, connections: u32, length: Duration) -
         .await?;
     // Copies of the tables a filing writes, with their indexes.
     pool.execute(
-        "create table raw_request (like request including all);
+        "drop table if exists raw_request, raw_notification, raw_audit, raw_outbox;
+         create table raw_request (like request including all);
          create table raw_notification (like notification including all);
          create table raw_audit (like audit including all);
          create table raw_outbox (like outbox including all);",
@@ -59,8 +60,8 @@ async fn commit_until(pool: PgPool, until: Instant) -> anyhow::Result<u32> {
         sqlx::query(
             "insert into raw_notification
                  (notification_id, number, state, form_sealed, form_version, missing, reporter_id, receiving_centre,
-                  prefecture, salt, content_hash, received_at)
-             values ($1, $2, 1, $3, '2020-05-13', '{}', $4, $4, 27, $5, $5, now())",
+                  prefecture, salt, content_hash, received_at, arrived_at)
+             values ($1, $2, 1, $3, '2020-05-13', '{}', $4, $4, 27, $5, $5, now(), now())",
         )
         .bind(id)
         .bind(id.to_string())

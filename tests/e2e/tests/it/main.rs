@@ -2,6 +2,7 @@
 
 mod access;
 mod bad_input;
+mod commands;
 mod faults;
 mod journey;
 mod law;
