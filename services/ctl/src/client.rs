@@ -94,16 +94,19 @@ impl Client {
     /// # Errors
     /// When a factor is wrong, or the system is away.
     pub async fn sign_in(&mut self, credentials: &Credentials) -> anyhow::Result<()> {
+        // A code works once. If this one was used a moment ago the next one is good already (one step of tolerance); if that
+        // was used too, the one after it is, as soon as the present step is over.
+        let step = time::Duration::seconds(30);
         let now = Clock.now();
-        let code = code(&credentials.otp_secret, now)?;
-        match self.sign_in_with(credentials, code).await {
-            // A code works once. If this one was used a moment ago, the next one is good already (one step of tolerance).
-            Err(error) if is(&error, Code::Unauthenticated) => {
-                let next = self::code(&credentials.otp_secret, now + time::Duration::seconds(30))?;
-                self.sign_in_with(credentials, next).await
+        for at in [now, now + step] {
+            match self.sign_in_with(credentials, code(&credentials.otp_secret, at)?).await {
+                Err(error) if is(&error, Code::Unauthenticated) => {}
+                outcome => return outcome,
             }
-            outcome => outcome,
         }
+        let left = 30 - now.unix_timestamp().rem_euclid(30);
+        tokio::time::sleep(Duration::from_secs(u64::try_from(left + 1)?)).await;
+        self.sign_in_with(credentials, code(&credentials.otp_secret, now + step * 2)?).await
     }
 
     /// Signs in with a code that the person typed.

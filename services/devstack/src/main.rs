@@ -65,7 +65,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             eprintln!("Bringing the mesh up in {}", cli.run.display());
             let options = options(cli.run, cli.tools, port, true)?;
             let stack = Stack::up(&options).await?;
-            print(&stack, started);
+            print(&stack, &options.binaries, started);
             Ok(ExitCode::SUCCESS)
         }
         Action::Down => {
@@ -130,14 +130,15 @@ async fn exec(run: PathBuf, tools: PathBuf, command: &[String]) -> anyhow::Resul
     Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
 }
 
-fn print(stack: &Stack, started: Instant) {
+fn print(stack: &Stack, binaries: &Path, started: Instant) {
     eprintln!("\nThe mesh answers at {} after {:.1} s", stack.gateway.url, started.elapsed().as_secs_f64());
     eprintln!("Its certificate is signed by {}\n", stack.gateway.ca.display());
     eprintln!("Demo log-ins (passwords and authenticator secrets are in {}/stack.json):", stack.run.display());
     for user in &stack.demo.users {
         eprintln!("  {:<22} {:<22} {}", user.credentials.login, user.role, user.organisation);
     }
-    eprintln!("\nNext: target/debug/hersysctl sign-in clinic-physician --demo, or `make help`");
+    let ctl = binaries.join("hersysctl");
+    eprintln!("\nNext: {} sign-in clinic-physician --demo, or `make help`", ctl.display());
 }
 
 fn show_tail(log: &Path) -> anyhow::Result<()> {

@@ -28,7 +28,7 @@ use vault::Vault;
 use crate::{
     domain::{self, Case, CaseId, Notified, PersonId, Test},
     store::{self, GrantRow, NewPerson},
-    write,
+    write::{self, Version},
 };
 
 /// Hears notification.
@@ -53,6 +53,8 @@ struct Filing {
     reporter: Uuid,
     centre: Uuid,
     case_id: Option<Uuid>,
+    /// The trace of the filing, carried on by what the registry announces.
+    traceparent: String,
     form: Form,
     person: Person,
     index: Option<Vec<u8>>,
@@ -126,6 +128,7 @@ impl Hears {
             reporter: Uuid::try_parse(&filed.reporter_id).map_err(|_| malformed("reporter_id"))?,
             centre: Uuid::try_parse(&filed.receiving_centre_id).map_err(|_| malformed("receiving_centre_id"))?,
             case_id: Uuid::try_parse(&filed.case_id).ok(),
+            traceparent: event.traceparent.clone(),
             index: write::match_index(&self.vault, &person),
             form,
             person,
@@ -207,7 +210,7 @@ impl Hears {
         if let Some(prefecture) = self.directory.prefecture(case.prefecture) {
             work.grants.push(write::grant(case, prefecture, Relation::Prefecture));
         }
-        work.versions.push(case.clone());
+        work.versions.push(Version { case: case.clone(), traceparent: filing.traceparent.clone() });
         if !work.touched.contains(&case_id) {
             work.touched.push(case_id);
         }
@@ -265,8 +268,7 @@ impl Hears {
         if let Some(prefecture) = self.directory.prefecture(case.prefecture) {
             grants.push(write::grant(&case, prefecture, Relation::Prefecture));
         }
-        let case = std::slice::from_ref(&case);
-        write::save_and_announce(tx, case, case, &grants).await.map_err(failure)?;
+        write::save_one(tx, &case, &grants).await.map_err(failure)?;
         audit_heard(tx, "notification.forwarded", &[case_id]).await
     }
 }
@@ -281,7 +283,7 @@ struct Work {
     known_tests: HashMap<CaseId, Vec<Test>>,
     persons: Vec<NewPerson>,
     touched: Vec<CaseId>,
-    versions: Vec<Case>,
+    versions: Vec<Version>,
     tests: Vec<(CaseId, i32, Test)>,
     grants: Vec<GrantRow>,
     links: Vec<(Uuid, CaseId)>,

@@ -85,7 +85,7 @@ impl Registry {
         }
         let test = change(&mut case)?;
         case.step(self.clock.now());
-        write::save_and_announce(&mut tx, std::slice::from_ref(&case), std::slice::from_ref(&case), &[]).await?;
+        write::save_one(&mut tx, &case, &[]).await?;
         if let Some(test) = test {
             store::insert_tests(&mut tx, &[(case.id, case.test_count, test)]).await?;
         }
@@ -195,7 +195,7 @@ impl Registry {
         if let Some(prefecture) = self.base.directory.prefecture(case.prefecture) {
             grants.push(write::grant(&case, prefecture, Relation::Prefecture));
         }
-        write::save_and_announce(&mut tx, std::slice::from_ref(&case), std::slice::from_ref(&case), &grants).await?;
+        write::save_one(&mut tx, &case, &grants).await?;
         let act = Act {
             actor: Actor::Caller(&caller),
             rpc: key.rpc,

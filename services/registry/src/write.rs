@@ -8,6 +8,7 @@ use getrandom::fill;
 use japan::access_id::AccessId;
 use prost::Message as _;
 use proto::registry::{CaseChanged, Person, Relation};
+use runtime::trace;
 use sqlx::PgConnection;
 use uuid::Uuid;
 use vault::{Place, Vault};
@@ -63,11 +64,23 @@ pub(crate) fn open_person(vault: &Vault, person_id: Uuid, sealed: &[u8]) -> Resu
     Person::decode(plain.as_slice()).map_err(|error| Error::Internal(error.into()))
 }
 
+/// A version of a case, and the trace of what made it.
+pub(crate) struct Version {
+    pub case: Case,
+    pub traceparent: String,
+}
+
+/// Stores a changed case, refreshes the lists, and announces it.
+pub(crate) async fn save_one(conn: &mut PgConnection, case: &Case, grants: &[GrantRow]) -> Result<(), Error> {
+    let version = Version { case: case.clone(), traceparent: trace::current().header() };
+    save_and_announce(conn, std::slice::from_ref(case), &[version], grants).await
+}
+
 /// Stores cases in their last version, refreshes the lists, and announces every version given, in order.
 pub(crate) async fn save_and_announce(
     conn: &mut PgConnection,
     last: &[Case],
-    versions: &[Case],
+    versions: &[Version],
     grants: &[GrantRow],
 ) -> Result<(), Error> {
     store::save_cases(conn, last).await?;
@@ -78,9 +91,13 @@ pub(crate) async fn save_and_announce(
     for grant in store::grants_of(conn, &ids).await? {
         of_case.entry(grant.case_id).or_default().push(grant.into());
     }
-    let events: Vec<CaseChanged> =
-        versions.iter().map(|case| case.changed(of_case.get(&case.id).cloned().unwrap_or_default())).collect();
-    outbox::add_all(conn, CASE_CHANGED, &events).await?;
+    let events: Vec<CaseChanged> = versions
+        .iter()
+        .map(|version| version.case.changed(of_case.get(&version.case.id).cloned().unwrap_or_default()))
+        .collect();
+    let traced: Vec<(&str, &CaseChanged)> =
+        versions.iter().map(|version| version.traceparent.as_str()).zip(&events).collect();
+    outbox::add_traced(conn, CASE_CHANGED, &traced).await?;
     Ok(())
 }
 

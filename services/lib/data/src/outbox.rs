@@ -32,19 +32,35 @@ pub async fn add(conn: &mut PgConnection, r#type: &str, message: &impl Message) 
 /// # Errors
 /// When the database refuses.
 pub async fn add_all<M: Message>(conn: &mut PgConnection, r#type: &str, messages: &[M]) -> sqlx::Result<()> {
+    let here = trace::current().header();
+    let traced: Vec<(&str, &M)> = messages.iter().map(|message| (here.as_str(), message)).collect();
+    add_traced(conn, r#type, &traced).await
+}
+
+/// The same, each event under a trace of its own: a batch carries on the traces of what it answers.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn add_traced<M: Message>(
+    conn: &mut PgConnection,
+    r#type: &str,
+    messages: &[(&str, &M)],
+) -> sqlx::Result<()> {
     if messages.is_empty() {
         return Ok(());
     }
     let ids: Vec<Uuid> = messages.iter().map(|_| Uuid::now_v7()).collect();
-    let payloads: Vec<Vec<u8>> = messages.iter().map(Message::encode_to_vec).collect();
+    let payloads: Vec<Vec<u8>> = messages.iter().map(|(_, message)| message.encode_to_vec()).collect();
+    let traces: Vec<&str> = messages.iter().map(|(trace, _)| *trace).collect();
     sqlx::query(
         "insert into outbox (id, type, payload, traceparent)
-         select id, $2, payload, $4 from unnest($1::uuid[], $3::bytea[]) with ordinality as e (id, payload, n) order by n",
+         select id, $2, payload, trace
+         from unnest($1::uuid[], $3::bytea[], $4::text[]) with ordinality as e (id, payload, trace, n) order by n",
     )
     .bind(&ids)
     .bind(r#type)
     .bind(&payloads)
-    .bind(trace::current().header())
+    .bind(&traces)
     .execute(conn)
     .await
     .map(|_| ())

@@ -406,3 +406,29 @@ async fn a_watch_ends_with_its_deadline_and_with_its_session() -> Outcome {
     assert_eq!(ended??, Code::Unauthenticated);
     Ok(())
 }
+
+#[tokio::test]
+async fn a_trace_goes_on_from_the_filing_through_the_bus_to_the_case() -> Outcome {
+    let world = World::shared()?;
+    let clinic = world.staff("clinic", Role::Physician).await?;
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    // The channel carries the context of the work at hand, as a service does; many others file at the same time.
+    let context = runtime::trace::TraceContext::parse(&format!("00-{trace}-00f067aa0ba902b7-01")).unwrap();
+    context.scope(file(&clinic, filing(form(&person())))).await?;
+    for _ in 0..20 {
+        file(&clinic, filing(form(&person()))).await?;
+    }
+    for (database, r#type) in [("notification", "notification.filed"), ("registry", "case.changed")] {
+        eventually("the event carries the trace", SOON, || async {
+            let mut sql = world.sql(database).await?;
+            let count: i64 = sqlx::query_scalar("select count(*) from outbox where type = $1 and traceparent like $2")
+                .bind(r#type)
+                .bind(format!("00-{trace}-%"))
+                .fetch_one(&mut sql)
+                .await?;
+            Ok(count == 1)
+        })
+        .await?;
+    }
+    Ok(())
+}
