@@ -61,6 +61,9 @@ const PLANS: &[Plan] = &[
 const USERS: &[(&str, &str, Role)] = &[
     ("operator", "ministry", Role::Operator),
     ("analyst", "ministry", Role::Analyst),
+    ("auditor", "ministry", Role::Auditor),
+    ("migration-assistant", "osaka-desk", Role::MigrationAssistant),
+    ("lodging-staff", "lodging", Role::LodgingOfficer),
     ("osaka-admin", "osaka", Role::Administrator),
     ("osaka-coordinator", "osaka", Role::Coordinator),
     ("osaka-lodging", "osaka", Role::LodgingOfficer),

@@ -1,6 +1,9 @@
 //! What can go wrong in a handler, and how it is told to the caller: the only place that makes a `Status` of it.
 
-use runtime::problem::{self, Text, Violation};
+use runtime::{
+    layers::INTERNAL,
+    problem::{self, Text, Violation},
+};
 use tonic::Status;
 
 /// What can go wrong in a handler. `Display` never contains the source: it is for the caller.
@@ -72,11 +75,11 @@ impl From<Error> for Status {
             }
             Error::Vault(source) => {
                 tracing::error!(error = %source, "Vault failed");
-                Status::internal("internal error")
+                Status::internal(INTERNAL)
             }
             Error::Internal(source) => {
                 tracing::error!(error = %format!("{source:#}"), "Handler failed");
-                Status::internal("internal error")
+                Status::internal(INTERNAL)
             }
         }
     }

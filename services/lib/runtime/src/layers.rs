@@ -10,12 +10,13 @@ use std::{
 
 use futures::FutureExt as _;
 use http::{HeaderMap, Request, Response};
-use tonic::{Status, body::Body};
+use tonic::{Code, Status, body::Body};
 use tower::{Layer, Service};
 use tracing::Instrument as _;
 
 use crate::{
     metrics::{RPC_SECONDS, RPCS, RpcLabels, RpcName},
+    problem::{self, Violation},
     trace::{self, TraceContext},
 };
 
@@ -69,10 +70,11 @@ where
                 Ok(Ok(Err(never))) => match never {},
                 Ok(Err(_panic)) => {
                     tracing::error!("Handler panicked");
-                    Status::internal("internal error").into_http()
+                    Status::internal(INTERNAL).into_http()
                 }
                 Err(_elapsed) => Status::deadline_exceeded("the deadline passed").into_http(),
             };
+            let response = told_as_bad_input(response);
             let status = Status::from_header_map(response.headers()).map_or(0, |s| i32::from(s.code()));
             RPCS.get_or_create(&RpcLabels { rpc: rpc.to_owned(), status: u32::try_from(status).unwrap_or(2) }).inc();
             RPC_SECONDS.get_or_create(&RpcName { rpc: rpc.to_owned() }).observe(started.elapsed().as_secs_f64());
@@ -80,6 +82,22 @@ where
         };
         Box::pin(context.scope(work.instrument(span)))
     }
+}
+
+/// What our handlers say when they fail; anything else under that code comes from tonic's decoder.
+pub const INTERNAL: &str = "internal error";
+
+/// tonic answers INTERNAL to a body that is no protobuf, is cut short, or is compressed in no known way. That is the
+/// caller's fault, and is said so.
+fn told_as_bad_input(response: Response<Body>) -> Response<Body> {
+    let undecodable = Status::from_header_map(response.headers())
+        .is_some_and(|status| status.code() == Code::Internal && status.message() != INTERNAL);
+    if !undecodable {
+        return response;
+    }
+    let rule =
+        Violation::new("body", "リクエストを読み取れません（protobuf の形式）", "is no readable protobuf message");
+    problem::invalid(&[rule]).into_http()
 }
 
 /// The trace context a request carries.
