@@ -6,6 +6,7 @@ use std::{
     os::unix::process::CommandExt as _,
     path::Path,
     process::{Command, Stdio},
+    sync::atomic::{AtomicU16, Ordering},
     time::{Duration, Instant},
 };
 
@@ -88,12 +89,23 @@ pub fn wait_until(patience: Duration, mut holds: impl FnMut() -> bool) -> bool {
     }
 }
 
-/// A port nobody listens on.
+/// A port nobody listens on, below the range from which the system gives ports to outgoing connections: one taken from
+/// there could be gone again before its server starts. Stacks started at the same time take theirs from different places.
 ///
 /// # Errors
 /// When there is none.
 pub fn free_port() -> anyhow::Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0").context("find a free port")?.local_addr()?.port())
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    const FIRST: u16 = 20_000;
+    const PORTS: u16 = 12_000;
+    let start = u16::try_from(std::process::id() % 500)? * 24;
+    for _ in 0..PORTS {
+        let port = FIRST + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % PORTS;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    bail!("no port is free")
 }
 
 /// A given port if it is free, else another.

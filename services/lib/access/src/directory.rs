@@ -297,3 +297,61 @@ async fn store_revocation(conn: &mut PgConnection, revoked: &AccessRevoked, seq:
         .await?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::HashMap, sync::Arc};
+
+    use proto::identity::{OrganisationKind, Role};
+    use time::{Duration, OffsetDateTime, macros::datetime};
+    use uuid::Uuid;
+
+    use super::{Directory, Snapshot};
+    use crate::Caller;
+
+    const NOW: OffsetDateTime = datetime!(2020-06-01 12:00 UTC);
+
+    fn caller(age: Duration) -> Caller {
+        Caller {
+            user_id: Uuid::from_u128(1),
+            organisation_id: Uuid::from_u128(2),
+            kind: OrganisationKind::Clinic,
+            prefecture: 27,
+            role: Role::Physician,
+            session_id: Uuid::from_u128(3),
+            case_id: None,
+            issued_at: NOW - age,
+            expires_at: NOW + Duration::minutes(5),
+        }
+    }
+
+    fn directory(heard: Duration, revoked: &[(&str, OffsetDateTime)]) -> Directory {
+        let revoked: HashMap<_, _> = revoked.iter().map(|(subject, at)| ((*subject).to_owned(), *at)).collect();
+        let directory = Directory::default();
+        directory.snapshot.store(Arc::new(Snapshot { heard_at: Some(NOW - heard), revoked, ..Snapshot::default() }));
+        directory
+    }
+
+    #[test]
+    fn with_identity_silent_only_young_tokens_stand_except_for_filing() {
+        let (old, young) = (caller(Duration::minutes(3)), caller(Duration::seconds(30)));
+        let (heard, silent) = (directory(Duration::seconds(1), &[]), directory(Duration::minutes(1), &[]));
+        assert!(heard.still_good(&old, NOW, false));
+        assert!(!silent.still_good(&old, NOW, false));
+        assert!(silent.still_good(&young, NOW, false));
+        assert!(silent.still_good(&old, NOW, true), "filing goes on");
+        assert!(!Directory::default().still_good(&old, NOW, false), "before anything was heard");
+    }
+
+    #[test]
+    fn what_was_revoked_stays_revoked_also_for_filing() {
+        let session = "session:00000000-0000-0000-0000-000000000003";
+        let caller = caller(Duration::minutes(1));
+        for filing in [false, true] {
+            assert!(!directory(Duration::ZERO, &[(session, NOW)]).still_good(&caller, NOW, filing));
+            // A session that began after the moment is another one.
+            let earlier = [(session, NOW - Duration::minutes(2))];
+            assert!(directory(Duration::ZERO, &earlier).still_good(&caller, NOW, filing));
+        }
+    }
+}
