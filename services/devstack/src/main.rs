@@ -109,7 +109,7 @@ fn options(run: PathBuf, tools: PathBuf, port: u16, talk: bool) -> anyhow::Resul
 
 async fn exec(run: PathBuf, tools: PathBuf, command: &[String]) -> anyhow::Result<ExitCode> {
     let options = options(run, tools.clone(), 0, false)?;
-    let stack = Stack::up(&options).await?;
+    let stack = Stack::up_or_down(&options).await?;
     let (program, arguments) = command.split_first().context("no command")?;
     let done = Command::new(program)
         .args(arguments)

@@ -170,6 +170,20 @@ impl Stack {
         Ok(stack)
     }
 
+    /// Brings everything up for a while; what came up of it is stopped again should the rest fail.
+    ///
+    /// # Errors
+    /// Says which part failed, why, and where its log is.
+    pub async fn up_or_down(options: &Options) -> anyhow::Result<Self> {
+        let up = Self::up(options).await;
+        if up.is_err()
+            && let Ok(half) = Self::load(&options.run)
+        {
+            half.down()?;
+        }
+        up
+    }
+
     fn planned(
         run: &Path,
         options: &Options,

@@ -70,7 +70,7 @@ impl World {
             demo: true,
             talk: false,
         };
-        Ok(Self { stack: Stack::up(&options).await?, private: true })
+        Ok(Self { stack: Stack::up_or_down(&options).await?, private: true })
     }
 
     /// The id of a demo organisation.
