@@ -16,6 +16,7 @@ const FILES: &[&str] = &[
     "hersys/notification/v1/notification.proto",
     "hersys/operations/v1/operations.proto",
     "hersys/registry/v1/events.proto",
+    "hersys/registry/v1/internal.proto",
     "hersys/registry/v1/registry.proto",
     "hersys/statistics/v1/statistics.proto",
 ];

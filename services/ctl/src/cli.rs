@@ -293,7 +293,7 @@ async fn file(client: &Client, path: &Path, case_id: String, request_id: Option<
     };
     let form: Form = from_json(&text, "hersys.notification.v1.Form").context("read the form")?;
     let request_id = request_id.unwrap_or_else(Uuid::now_v7).to_string();
-    let request = FileNotificationRequest { request_id, form: Some(form), case_id };
+    let request = FileNotificationRequest { request_id, form: Some(form), case_id, on_behalf_of_id: String::new() };
     let receipt = client.notification().file_notification(client.request(request)).await?.into_inner();
     print_json(&receipt, "hersys.notification.v1.Receipt")
 }

@@ -6,6 +6,7 @@ use anyhow::{Context as _, bail};
 use arc_swap::ArcSwap;
 use proto::{
     beds::beds_service_client::BedsServiceClient,
+    followup::followup_service_client::FollowupServiceClient,
     identity::{
         EnrolRequest, NextStep, RefreshTokensRequest, SignInRequest, Tokens, VerifyOtpRequest,
         identity_service_client::IdentityServiceClient,
@@ -239,6 +240,11 @@ impl Client {
     /// statistics.
     pub fn statistics(&self) -> StatisticsServiceClient<Channel> {
         StatisticsServiceClient::new(self.channel.clone())
+    }
+
+    /// followup.
+    pub fn followup(&self) -> FollowupServiceClient<Channel> {
+        FollowupServiceClient::new(self.channel.clone())
     }
 
     /// beds.

@@ -181,8 +181,17 @@ impl Row {
             ..Form::default()
         };
         Requests {
-            register: RegisterCaseRequest { request_id: id("register"), person: Some(person), consulted_on: day },
-            file: FileNotificationRequest { request_id: id("file"), form: Some(form), case_id: String::new() },
+            register: RegisterCaseRequest {
+                request_id: id("register"),
+                person: Some(person),
+                consulted_on: day,
+                ..RegisterCaseRequest::default()
+            },
+            file: FileNotificationRequest {
+                request_id: id("file"),
+                form: Some(form),
+                ..FileNotificationRequest::default()
+            },
             release: self.released.then(|| RecordOutcomeRequest {
                 request_id: id("release"),
                 case_id: String::new(),

@@ -12,12 +12,14 @@ pub mod stack;
 pub use stack::{Options, Stack};
 
 /// The services with a database, in the order they start.
-pub const SERVICES: &[&str] = &["identity", "registry", "notification", "statistics"];
+pub const SERVICES: &[&str] = &["identity", "registry", "notification", "followup", "beds", "statistics"];
 
 /// Whose events each service listens to. Decides what the bus lets it do.
 pub const LISTENS_TO: &[(&str, &[&str])] = &[
     ("identity", &["identity", "registry"]),
-    ("registry", &["identity", "notification"]),
+    ("registry", &["identity", "notification", "beds"]),
     ("notification", &["identity"]),
-    ("statistics", &["identity", "registry"]),
+    ("followup", &["identity", "registry"]),
+    ("beds", &["identity", "registry"]),
+    ("statistics", &["identity", "registry", "beds"]),
 ];

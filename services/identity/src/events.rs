@@ -6,7 +6,7 @@ use chassis::Base;
 use data::{Event, Failure, Projection};
 use japan::access_id::AccessId;
 use proto::registry::{
-    BatchGetPatientCredentialsRequest, CaseChanged, PatientCredential,
+    BatchGetPatientCredentialsRequest, CaseChanged, PatientCredential, PersonCorrected,
     registry_internal_service_client::RegistryInternalServiceClient,
 };
 use runtime::mesh::Channel;
@@ -39,11 +39,17 @@ impl Projection for Hears {
 
     async fn fetch(&self, events: &[Event]) -> Result<Self::Fetched, Failure> {
         let mut case_ids = Vec::new();
-        for event in events.iter().filter(|event| event.r#type == "case.changed") {
-            let changed: CaseChanged = event.decode()?;
-            // The ID is minted with the first version; later ones change nothing about it.
-            if changed.version == 1 {
-                case_ids.push(changed.case_id);
+        for event in events {
+            match event.r#type.as_str() {
+                "case.changed" => {
+                    let changed: CaseChanged = event.decode()?;
+                    // The ID is minted with the first version; later ones change nothing about it.
+                    if changed.version == 1 {
+                        case_ids.push(changed.case_id);
+                    }
+                }
+                "person.corrected" => case_ids.push(event.decode::<PersonCorrected>()?.case_id),
+                _ => {}
             }
         }
         if case_ids.is_empty() {

@@ -8,7 +8,7 @@ use access::{
     classes,
     directory::Entry,
 };
-use chassis::{Base, Error, once, page};
+use chassis::{Base, Error, behalf, once, page};
 use data::outbox;
 use japan::municipality::Municipality;
 use prost::Message as _;
@@ -66,6 +66,9 @@ impl Notifications {
         };
         let checked =
             domain::check(request.form.unwrap_or_default(), self.clock.today_in_japan()).map_err(Error::Invalid)?;
+        let on_behalf_of = behalf::of(&self.base.directory, &caller, &request.on_behalf_of_id)?;
+        // Whoever types it: the reporter is who diagnosed.
+        let reporter_id = on_behalf_of.unwrap_or(caller.organisation_id);
         let centre = self.receiving_centre(&caller, &checked.form);
         let id = NotificationId::new();
         let received_at = self.clock.now();
@@ -86,7 +89,7 @@ impl Notifications {
             form_sealed: &form_sealed,
             form_version: checked.version,
             missing: &checked.missing,
-            reporter_id: caller.organisation_id,
+            reporter_id,
             receiving_centre: centre.id,
             prefecture: centre.prefecture,
             case_id,
@@ -100,12 +103,12 @@ impl Notifications {
             rpc: key.rpc,
             groups: &groups,
             request_id: Some(key.request_id),
-            on_behalf_of: None,
+            on_behalf_of,
         };
         audit::record(&mut tx, &act, &[id.uuid()]).await?;
         let filed = NotificationFiled {
             notification_id: id.to_string(),
-            reporter_id: caller.organisation_id.to_string(),
+            reporter_id: reporter_id.to_string(),
             receiving_centre_id: centre.id.to_string(),
             case_id: request.case_id,
         };

@@ -2,7 +2,8 @@
 
 use japan::{age, name};
 use proto::registry::{
-    AgeBand, CaseChanged, DiagnosisClass, Outcome, Person, Placement, Relation, Sex, Specimen, TestMethod, TestResult,
+    AdmissionNecessity, AgeBand, CaseChanged, CaseRole, DiagnosisClass, Outcome, Person, Placement, Relation, Severity,
+    Sex, Specimen, TestMethod, TestResult,
 };
 use runtime::problem::{Text, text};
 use time::{Date, OffsetDateTime};
@@ -62,6 +63,30 @@ pub struct Case {
     pub responsible_centre: Option<Uuid>,
     /// The prefecture of the centre.
     pub prefecture: u8,
+    /// Why the person is in the registry.
+    pub role: CaseRole,
+    /// 濃厚接触者: the case the person was in contact with.
+    pub index_case_id: Option<Uuid>,
+    /// 最終接触日.
+    pub last_contact_on: Option<Date>,
+    /// 重症度, latest.
+    pub severity: Severity,
+    /// In intensive care.
+    pub icu: bool,
+    /// On a ventilator.
+    pub ventilator: bool,
+    /// On ECMO.
+    pub ecmo: bool,
+    /// 入院の要否.
+    pub admission_necessity: AdmissionNecessity,
+    /// The hospital or lodging.
+    pub facility_id: Option<Uuid>,
+    /// The institution the person was referred to.
+    pub referred_to: Option<Uuid>,
+    /// The latest negative sample since the last other result.
+    pub negative_on: Option<Date>,
+    /// The one before it, on an earlier day or the same.
+    pub negative_before_on: Option<Date>,
     /// When it was opened.
     pub created_at: OffsetDateTime,
     /// When it last changed.
@@ -79,6 +104,32 @@ pub struct Test {
     pub result: TestResult,
     /// 検体採取日.
     pub sampled_on: Option<Date>,
+}
+
+/// Where a person is cared for from a day on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stay {
+    /// The kind of place.
+    pub placement: Placement,
+    /// From this day.
+    pub since: Date,
+    /// The hospital or lodging.
+    pub facility_id: Option<Uuid>,
+}
+
+/// How ill a person is on a day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClinicalState {
+    /// The day.
+    pub on: Date,
+    /// 重症度.
+    pub severity: Severity,
+    /// In intensive care.
+    pub icu: bool,
+    /// On a ventilator.
+    pub ventilator: bool,
+    /// On ECMO.
+    pub ecmo: bool,
 }
 
 /// What a filed notification says about a case.
@@ -130,6 +181,18 @@ impl Case {
             receiving_centre: None,
             responsible_centre: None,
             prefecture: 0,
+            role: CaseRole::Patient,
+            index_case_id: None,
+            last_contact_on: None,
+            severity: Severity::Unspecified,
+            icu: false,
+            ventilator: false,
+            ecmo: false,
+            admission_necessity: AdmissionNecessity::Unspecified,
+            facility_id: None,
+            referred_to: None,
+            negative_on: None,
+            negative_before_on: None,
             created_at: now,
             updated_at: now,
         }
@@ -155,7 +218,41 @@ impl Case {
         if test.result != TestResult::Pending || self.test_result == TestResult::Unspecified {
             self.test_result = test.result;
         }
+        match test.result {
+            TestResult::Negative => {
+                self.negative_before_on = self.negative_on;
+                self.negative_on = test.sampled_on;
+            }
+            TestResult::Pending => {}
+            _ => (self.negative_on, self.negative_before_on) = (None, None),
+        }
         self.test_count += 1;
+    }
+
+    /// The person is cared for somewhere else from a day on.
+    pub fn place(&mut self, stay: &Stay) {
+        self.placement = stay.placement;
+        self.placement_since = Some(stay.since);
+        self.facility_id = stay.facility_id;
+    }
+
+    /// Takes into account how ill the person is. A day that was reported later than a newer one is history only.
+    ///
+    /// # Errors
+    /// Where the state contradicts itself.
+    pub fn take_state(&mut self, state: &ClinicalState, latest: Option<Date>) -> Result<(), Text> {
+        let supported = state.icu || state.ventilator || state.ecmo;
+        if supported && state.severity != Severity::Severe {
+            return Err(text(
+                "ICU・人工呼吸器・ECMO の患者の重症度は「重症」です。",
+                "A patient in intensive care, on a ventilator or on ECMO is severe.",
+            ));
+        }
+        if latest.is_none_or(|latest| latest <= state.on) {
+            self.severity = state.severity;
+            (self.icu, self.ventilator, self.ecmo) = (state.icu, state.ventilator, state.ecmo);
+        }
+        Ok(())
     }
 
     /// Takes a notification into account. The first report stays the day of the report; a later confirmation raises the class.
@@ -207,12 +304,13 @@ impl Case {
     /// The event that tells this version.
     pub fn changed(&self, grants: Vec<proto::registry::Grant>) -> CaseChanged {
         let day = |date: Option<Date>| date.map(|date| date.to_string()).unwrap_or_default();
+        let id = |id: Option<Uuid>| id.map(|id| id.to_string()).unwrap_or_default();
         let centre = self.receiving_centre.or(self.responsible_centre);
         CaseChanged {
             case_id: self.id.to_string(),
             version: self.version,
             prefecture: i32::from(self.prefecture),
-            centre_id: centre.map(|id| id.to_string()).unwrap_or_default(),
+            centre_id: id(centre),
             sex: self.sex.into(),
             age_band: self.age_band.into(),
             diagnosis_class: self.diagnosis_class.into(),
@@ -225,6 +323,21 @@ impl Case {
             outcome_date: day(self.outcome_date),
             grants,
             test_count: self.test_count,
+            role: self.role.into(),
+            last_contact_on: day(self.last_contact_on),
+            severity: self.severity.into(),
+            icu: self.icu,
+            ventilator: self.ventilator,
+            ecmo: self.ecmo,
+            admission_necessity: self.admission_necessity.into(),
+            responsible_centre_id: id(self.responsible_centre),
+            placement_since: day(self.placement_since),
+            negative_test_dates: [self.negative_on, self.negative_before_on]
+                .into_iter()
+                .flatten()
+                .map(|d| d.to_string())
+                .collect(),
+            facility_id: id(self.facility_id),
         }
     }
 }
@@ -285,11 +398,11 @@ pub fn relation_of_filer(kind: proto::identity::OrganisationKind) -> Relation {
 
 #[cfg(test)]
 mod tests {
-    use proto::registry::{AgeBand, DiagnosisClass, Outcome, Person, Sex, Specimen, TestMethod, TestResult};
+    use proto::registry::{AgeBand, DiagnosisClass, Outcome, Person, Severity, Sex, Specimen, TestMethod, TestResult};
     use time::{OffsetDateTime, macros::date};
     use uuid::Uuid;
 
-    use super::{Case, CaseId, Notified, PersonId, Test, age_band, match_key};
+    use super::{Case, CaseId, ClinicalState, Notified, PersonId, Test, age_band, match_key};
 
     fn case() -> Case {
         Case::opened(CaseId::new(), PersonId::new(), (Vec::new(), Vec::new()), OffsetDateTime::UNIX_EPOCH)
@@ -326,6 +439,38 @@ mod tests {
             (case.test_date, case.test_result, case.test_count),
             (Some(date!(2020 - 05 - 03)), TestResult::Positive, 4)
         );
+    }
+
+    #[test]
+    fn negative_samples_count_in_a_row_and_a_positive_one_starts_over() {
+        let mut case = case();
+        case.take_test(&test(TestResult::Negative, 7));
+        case.take_test(&test(TestResult::Pending, 8));
+        case.take_test(&test(TestResult::Negative, 8));
+        assert_eq!(
+            (case.negative_on, case.negative_before_on),
+            (Some(date!(2020 - 05 - 08)), Some(date!(2020 - 05 - 07)))
+        );
+        case.take_test(&test(TestResult::Positive, 9));
+        assert_eq!((case.negative_on, case.negative_before_on), (None, None));
+    }
+
+    #[test]
+    fn intensive_care_is_severe_and_an_older_day_does_not_overwrite_a_newer_one() {
+        let mut case = case();
+        let state = |day, severity, icu| ClinicalState {
+            on: time::Date::from_calendar_date(2020, time::Month::May, day).unwrap(),
+            severity,
+            icu,
+            ventilator: false,
+            ecmo: false,
+        };
+        assert!(case.take_state(&state(5, Severity::Mild, true), None).is_err());
+        case.take_state(&state(5, Severity::Severe, true), None).unwrap();
+        case.take_state(&state(3, Severity::Mild, false), Some(date!(2020 - 05 - 05))).unwrap();
+        assert_eq!((case.severity, case.icu), (Severity::Severe, true));
+        case.take_state(&state(9, Severity::ModerateI, false), Some(date!(2020 - 05 - 05))).unwrap();
+        assert_eq!((case.severity, case.icu), (Severity::ModerateI, false));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What other services ask for: names and contacts by claim check, audited as the service that asks.
 
+use std::collections::HashMap;
+
 use access::{
     Door,
     audit::{self, Act, Actor},
@@ -8,15 +10,16 @@ use chassis::Error;
 use proto::{
     options::Group,
     registry::{
-        BatchGetPatientCredentialsRequest, BatchGetPatientCredentialsResponse, BatchGetPersonHeadersRequest,
-        BatchGetPersonHeadersResponse, PatientCredential, PersonHeader,
-        registry_internal_service_server::RegistryInternalService,
+        BatchGetCasesRequest, BatchGetCasesResponse, BatchGetPatientCredentialsRequest,
+        BatchGetPatientCredentialsResponse, BatchGetPersonHeadersRequest, BatchGetPersonHeadersResponse, Grant,
+        PatientCredential, PersonHeader, registry_internal_service_server::RegistryInternalService,
     },
 };
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use crate::{
+    domain::CaseId,
     rpc::{Registry, group},
     store, write,
 };
@@ -30,6 +33,22 @@ impl RegistryInternalService for Registry {
         let (peer, request) = Door::enter_internal(request)?;
         let headers = self.headers(&peer, "BatchGetPersonHeaders", &request.case_ids).await?;
         Ok(Response::new(BatchGetPersonHeadersResponse { headers }))
+    }
+
+    async fn batch_get_cases(
+        &self,
+        request: Request<BatchGetCasesRequest>,
+    ) -> Result<Response<BatchGetCasesResponse>, Status> {
+        let (_, request) = Door::enter_internal(request)?;
+        let ids = ids(&request.case_ids);
+        let mut conn = self.base.pool.acquire().await.map_err(Error::from)?;
+        let cases = store::find_cases(&mut conn, &ids).await.map_err(Error::from)?;
+        let mut grants: HashMap<CaseId, Vec<Grant>> = HashMap::new();
+        for grant in store::grants_of(&mut conn, &ids).await.map_err(Error::from)? {
+            grants.entry(grant.case_id).or_default().push(grant.into());
+        }
+        let cases = cases.iter().map(|case| case.changed(grants.remove(&case.id).unwrap_or_default())).collect();
+        Ok(Response::new(BatchGetCasesResponse { cases }))
     }
 
     async fn batch_get_patient_credentials(

@@ -33,6 +33,18 @@ struct CaseRow {
     prefecture: i16,
     created_at: OffsetDateTime,
     updated_at: OffsetDateTime,
+    role: i16,
+    index_case_id: Option<Uuid>,
+    last_contact_on: Option<Date>,
+    severity: i16,
+    icu: bool,
+    ventilator: bool,
+    ecmo: bool,
+    admission_necessity: i16,
+    facility_id: Option<Uuid>,
+    referred_to: Option<Uuid>,
+    negative_on: Option<Date>,
+    negative_before_on: Option<Date>,
 }
 
 impl From<CaseRow> for Case {
@@ -59,6 +71,18 @@ impl From<CaseRow> for Case {
             receiving_centre: row.receiving_centre,
             responsible_centre: row.responsible_centre,
             prefecture: u8::try_from(row.prefecture).unwrap_or(0),
+            role: code(row.role),
+            index_case_id: row.index_case_id,
+            last_contact_on: row.last_contact_on,
+            severity: code(row.severity),
+            icu: row.icu,
+            ventilator: row.ventilator,
+            ecmo: row.ecmo,
+            admission_necessity: code(row.admission_necessity),
+            facility_id: row.facility_id,
+            referred_to: row.referred_to,
+            negative_on: row.negative_on,
+            negative_before_on: row.negative_before_on,
             created_at: row.created_at,
             updated_at: row.updated_at,
         }
@@ -66,11 +90,11 @@ impl From<CaseRow> for Case {
 }
 
 /// A code from the database; one that a newer binary wrote reads as unspecified.
-fn code<E: TryFrom<i32> + Default>(number: i16) -> E {
+pub(crate) fn code<E: TryFrom<i32> + Default>(number: i16) -> E {
     E::try_from(i32::from(number)).unwrap_or_default()
 }
 
-fn number(code: impl Into<i32>) -> i16 {
+pub(crate) fn number(code: impl Into<i32>) -> i16 {
     i16::try_from(code.into()).unwrap_or(0)
 }
 
@@ -157,6 +181,16 @@ pub(crate) async fn insert_persons(conn: &mut PgConnection, persons: &[NewPerson
     Ok(())
 }
 
+pub(crate) async fn update_person(conn: &mut PgConnection, person: &NewPerson) -> sqlx::Result<()> {
+    sqlx::query("update person set sealed = $2, match_index = $3 where person_id = $1")
+        .bind(person.id)
+        .bind(&person.sealed)
+        .bind(&person.match_index)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
 /// One column of many rows, for `unnest`.
 fn column<T>(cases: &[Case], read: impl Fn(&Case) -> T) -> Vec<T> {
     cases.iter().map(read).collect()
@@ -171,11 +205,15 @@ pub(crate) async fn save_cases(conn: &mut PgConnection, cases: &[Case]) -> sqlx:
         "insert into cases
              (case_id, person_id, version, access_sealed, access_hash, sex, age_band, diagnosis_class, report_date,
               onset_date, diagnosis_date, test_date, test_result, test_count, placement, placement_since, outcome,
-              outcome_date, receiving_centre, responsible_centre, prefecture, created_at, updated_at)
+              outcome_date, receiving_centre, responsible_centre, prefecture, created_at, updated_at,
+              role, index_case_id, last_contact_on, severity, icu, ventilator, ecmo, admission_necessity, facility_id,
+              referred_to, negative_on, negative_before_on)
          select * from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bytea[], $5::bytea[], $6::smallint[],
               $7::smallint[], $8::smallint[], $9::date[], $10::date[], $11::date[], $12::date[], $13::smallint[],
               $14::int[], $15::smallint[], $16::date[], $17::smallint[], $18::date[], $19::uuid[], $20::uuid[],
-              $21::smallint[], $22::timestamptz[], $23::timestamptz[])
+              $21::smallint[], $22::timestamptz[], $23::timestamptz[], $24::smallint[], $25::uuid[], $26::date[],
+              $27::smallint[], $28::bool[], $29::bool[], $30::bool[], $31::smallint[], $32::uuid[], $33::uuid[],
+              $34::date[], $35::date[])
          on conflict (case_id) do update
          set version = excluded.version, sex = excluded.sex, age_band = excluded.age_band,
              diagnosis_class = excluded.diagnosis_class, report_date = excluded.report_date,
@@ -184,7 +222,12 @@ pub(crate) async fn save_cases(conn: &mut PgConnection, cases: &[Case]) -> sqlx:
              placement = excluded.placement, placement_since = excluded.placement_since, outcome = excluded.outcome,
              outcome_date = excluded.outcome_date, receiving_centre = excluded.receiving_centre,
              responsible_centre = excluded.responsible_centre, prefecture = excluded.prefecture,
-             updated_at = excluded.updated_at",
+             updated_at = excluded.updated_at, role = excluded.role, index_case_id = excluded.index_case_id,
+             last_contact_on = excluded.last_contact_on, severity = excluded.severity, icu = excluded.icu,
+             ventilator = excluded.ventilator, ecmo = excluded.ecmo,
+             admission_necessity = excluded.admission_necessity, facility_id = excluded.facility_id,
+             referred_to = excluded.referred_to, negative_on = excluded.negative_on,
+             negative_before_on = excluded.negative_before_on",
     )
     .bind(column(cases, |c| c.id.uuid()))
     .bind(column(cases, |c| c.person_id.uuid()))
@@ -209,6 +252,18 @@ pub(crate) async fn save_cases(conn: &mut PgConnection, cases: &[Case]) -> sqlx:
     .bind(column(cases, |c| i16::from(c.prefecture)))
     .bind(column(cases, |c| c.created_at))
     .bind(column(cases, |c| c.updated_at))
+    .bind(column(cases, |c| number(c.role)))
+    .bind(column(cases, |c| c.index_case_id))
+    .bind(column(cases, |c| c.last_contact_on))
+    .bind(column(cases, |c| number(c.severity)))
+    .bind(column(cases, |c| c.icu))
+    .bind(column(cases, |c| c.ventilator))
+    .bind(column(cases, |c| c.ecmo))
+    .bind(column(cases, |c| number(c.admission_necessity)))
+    .bind(column(cases, |c| c.facility_id))
+    .bind(column(cases, |c| c.referred_to))
+    .bind(column(cases, |c| c.negative_on))
+    .bind(column(cases, |c| c.negative_before_on))
     .execute(conn)
     .await?;
     Ok(())
@@ -334,6 +389,17 @@ pub(crate) async fn refresh_lists(conn: &mut PgConnection, case_ids: &[Uuid]) ->
     )
     .bind(case_ids)
     .execute(&mut *conn)
+    .await?;
+    // Whose every relation has ended no longer lists the case.
+    sqlx::query(
+        "delete from case_list l
+         where case_id = any($1) and not exists (
+             select from case_grant g
+             where g.case_id = l.case_id and g.organisation_id = l.organisation_id and g.until is null
+         )",
+    )
+    .bind(case_ids)
+    .execute(conn)
     .await?;
     Ok(())
 }

@@ -37,6 +37,18 @@ pub(crate) fn new_person(vault: &Vault, person: &Person) -> Result<NewPerson, Er
     })
 }
 
+/// Stores corrected particulars of a person.
+pub(crate) async fn replace_person(
+    conn: &mut PgConnection,
+    vault: &Vault,
+    id: Uuid,
+    person: &Person,
+) -> Result<(), Error> {
+    let sealed = vault.seal(PERSON, id.as_bytes(), &person.encode_to_vec())?;
+    let new = NewPerson { id, sealed, match_index: match_index(vault, person) };
+    Ok(store::update_person(conn, &new).await?)
+}
+
 /// The blind index by which a person is found again.
 pub(crate) fn match_index(vault: &Vault, person: &Person) -> Option<Vec<u8>> {
     domain::match_key(person).map(|key| vault.blind(MATCH, &key))

@@ -1,14 +1,17 @@
-//! What statistics hears: every version of every case, as a fact without a name.
+//! What statistics hears: every version of every case, and every declared capacity, as facts without a name.
 
 use async_trait::async_trait;
 use data::{Event, Failure, Projection};
 use japan::date;
-use proto::registry::CaseChanged;
+use proto::{beds::CapacityReported, registry::CaseChanged};
 use sqlx::PgConnection;
 use time::Date;
 use uuid::Uuid;
 
-use crate::store::{self, Fact};
+use crate::{
+    care::{self, CapacityFact},
+    store::{self, Fact},
+};
 
 /// Hears the registry.
 pub(crate) struct Hears;
@@ -38,6 +41,46 @@ impl Projection for Hears {
         sqlx::query("delete from case_fact").execute(tx).await?;
         Ok(true)
     }
+}
+
+/// Hears beds.
+pub(crate) struct HearsBeds;
+
+#[async_trait]
+impl Projection for HearsBeds {
+    type Fetched = ();
+
+    fn source(&self) -> &'static str {
+        "beds"
+    }
+
+    async fn fetch(&self, _: &[Event]) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    async fn apply(&self, tx: &mut PgConnection, events: &[Event], (): &()) -> Result<(), Failure> {
+        let facts: Vec<CapacityFact> = events
+            .iter()
+            .filter(|event| event.r#type == "capacity.reported")
+            .map(capacity_fact)
+            .collect::<Result<_, _>>()?;
+        if !facts.is_empty() {
+            care::insert_capacity(tx, &facts).await?;
+        }
+        Ok(())
+    }
+
+    async fn reset(&self, tx: &mut PgConnection) -> sqlx::Result<bool> {
+        sqlx::query("delete from capacity_fact").execute(tx).await?;
+        Ok(true)
+    }
+}
+
+fn capacity_fact(event: &Event) -> Result<CapacityFact, Failure> {
+    let reported: CapacityReported = event.decode()?;
+    let facility_id =
+        Uuid::try_parse(&reported.facility_id).map_err(|_| Failure::Dead("facility_id is malformed".to_owned()))?;
+    Ok(CapacityFact { facility_id, recorded_from: event.recorded_at, reported })
 }
 
 fn fact(event: &Event) -> Result<Fact, Failure> {

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use access::{Caller, Door};
 use chassis::{Base, Error};
 use proto::statistics::{
-    GetSummaryRequest, QueryCasesRequest, QueryCasesResponse, Row, Summary, SummaryRow,
-    statistics_service_server::StatisticsService,
+    CareStatus, GetCareStatusRequest, GetSummaryRequest, QueryCasesRequest, QueryCasesResponse, Row, Summary,
+    SummaryRow, statistics_service_server::StatisticsService,
 };
 use runtime::{
     clock::{from_proto, to_proto},
@@ -17,6 +17,7 @@ use time::{Date, OffsetDateTime};
 use tonic::{Request, Response, Status};
 
 use crate::{
+    care,
     domain::{Area, Question, shown},
     store,
 };
@@ -36,7 +37,7 @@ impl Statistics {
         let area = Area::of(caller).map_err(Error::Denied)?;
         let question = Question::parse(request, area).map_err(Error::Invalid)?;
         let mut conn = self.pool.acquire().await?;
-        let (as_of, watermark) = moment(&mut conn, question.as_of).await?;
+        let (as_of, watermark) = moment(&mut conn, &["registry"], question.as_of).await?;
         let rows = store::count(&mut conn, &question, as_of).await?;
         let mut rows: Vec<Row> = rows
             .into_iter()
@@ -59,7 +60,7 @@ impl Statistics {
     async fn summary(&self, caller: &Caller, request: &GetSummaryRequest) -> Result<Summary, Error> {
         let area = Area::of(caller).map_err(Error::Denied)?;
         let mut conn = self.pool.acquire().await?;
-        let (as_of, watermark) = moment(&mut conn, request.as_of.as_ref().and_then(from_proto)).await?;
+        let (as_of, watermark) = moment(&mut conn, &["registry"], request.as_of.as_ref().and_then(from_proto)).await?;
         let prefectures: Vec<SummaryRow> = store::summary(&mut conn, area, as_of)
             .await?
             .into_iter()
@@ -87,14 +88,29 @@ impl Statistics {
             watermark: Some(to_proto(watermark)),
         })
     }
+
+    async fn care(&self, caller: &Caller, request: &GetCareStatusRequest) -> Result<CareStatus, Error> {
+        let area = Area::of(caller).map_err(Error::Denied)?;
+        let mut conn = self.pool.acquire().await?;
+        let asked = request.as_of.as_ref().and_then(from_proto);
+        let (as_of, watermark) = moment(&mut conn, &["registry", "beds"], asked).await?;
+        let prefectures = care::survey(&mut conn, area, as_of).await?;
+        Ok(CareStatus {
+            total: Some(care::total(&prefectures)),
+            prefectures,
+            as_of: Some(to_proto(as_of)),
+            watermark: Some(to_proto(watermark)),
+        })
+    }
 }
 
 /// The moment figures hold for, and the watermark: never later than what has been heard completely.
 async fn moment(
     conn: &mut PgConnection,
+    sources: &[&str],
     asked: Option<OffsetDateTime>,
 ) -> Result<(OffsetDateTime, OffsetDateTime), Error> {
-    let watermark = store::watermark(conn).await?.ok_or_else(|| {
+    let watermark = store::watermark(conn, sources).await?.ok_or_else(|| {
         Error::Precondition(text(
             "集計を準備中です。しばらくお待ちください。",
             "The figures are being rebuilt. Please wait.",
@@ -122,6 +138,11 @@ impl StatisticsService for Statistics {
     async fn query_cases(&self, request: Request<QueryCasesRequest>) -> Result<Response<QueryCasesResponse>, Status> {
         let (caller, request) = Door::enter(request)?;
         Ok(Response::new(self.query(&caller, &request).await?))
+    }
+
+    async fn get_care_status(&self, request: Request<GetCareStatusRequest>) -> Result<Response<CareStatus>, Status> {
+        let (caller, request) = Door::enter(request)?;
+        Ok(Response::new(self.care(&caller, &request).await?))
     }
 
     async fn get_summary(&self, request: Request<GetSummaryRequest>) -> Result<Response<Summary>, Status> {

@@ -30,10 +30,11 @@ pub(crate) async fn insert_facts(conn: &mut PgConnection, facts: &[Fact]) -> sql
     sqlx::query(
         "insert into case_fact
              (case_id, version, recorded_from, prefecture, centre_id, sex, age_band, diagnosis_class, report_date,
-              onset_date, test_date, outcome, placement, test_count)
+              onset_date, test_date, outcome, placement, test_count, icu, ventilator, ecmo, admission_necessity,
+              responsible_centre)
          select * from unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::smallint[], $5::uuid[], $6::smallint[],
               $7::smallint[], $8::smallint[], $9::date[], $10::date[], $11::date[], $12::smallint[], $13::smallint[],
-              $14::int[])
+              $14::int[], $15::bool[], $16::bool[], $17::bool[], $18::smallint[], $19::uuid[])
          on conflict do nothing",
     )
     .bind(column(facts, |f| f.case_id))
@@ -50,6 +51,11 @@ pub(crate) async fn insert_facts(conn: &mut PgConnection, facts: &[Fact]) -> sql
     .bind(column(facts, |f| small(f.changed.outcome)))
     .bind(column(facts, |f| small(f.changed.placement)))
     .bind(column(facts, |f| f.changed.test_count))
+    .bind(column(facts, |f| f.changed.icu))
+    .bind(column(facts, |f| f.changed.ventilator))
+    .bind(column(facts, |f| f.changed.ecmo))
+    .bind(column(facts, |f| small(f.changed.admission_necessity)))
+    .bind(column(facts, |f| Uuid::try_parse(&f.changed.responsible_centre_id).ok()))
     .execute(&mut *conn)
     .await?;
     // A version ends when the next one was recorded, whatever order they came in.
@@ -67,13 +73,15 @@ pub(crate) async fn insert_facts(conn: &mut PgConnection, facts: &[Fact]) -> sql
     Ok(())
 }
 
-/// Everything recorded up to this moment is here; `None` while nothing has been heard, as during a rebuild.
-pub(crate) async fn watermark(conn: &mut PgConnection) -> sqlx::Result<Option<OffsetDateTime>> {
-    let watermark: Option<Option<OffsetDateTime>> =
-        sqlx::query_scalar("select nullif(watermark, '-infinity') from cursor where source = 'registry'")
-            .fetch_optional(conn)
+/// Everything these owners recorded up to this moment is here; `None` while one was not heard, as during a rebuild.
+pub(crate) async fn watermark(conn: &mut PgConnection, sources: &[&str]) -> sqlx::Result<Option<OffsetDateTime>> {
+    let heard: Vec<Option<OffsetDateTime>> =
+        sqlx::query_scalar("select nullif(watermark, '-infinity') from cursor where source = any($1)")
+            .bind(sources)
+            .fetch_all(conn)
             .await?;
-    Ok(watermark.flatten())
+    let all = heard.len() == sources.len();
+    Ok(heard.into_iter().collect::<Option<Vec<_>>>().filter(|_| all).and_then(|heard| heard.into_iter().min()))
 }
 
 /// Counts by up to four dimensions, as known at a moment.

@@ -17,7 +17,8 @@ use proto::{
     identity::{IssueUserRequest, Role},
     notification::{Diagnosis, FileNotificationRequest, Findings, Form, Purpose, Receipt, Subject},
     registry::{
-        DiagnosisClass, Person, RegisterCaseRequest, RegisterCaseResponse, Sex, Specimen, TestMethod, TestResult,
+        DiagnosisClass, GetCaseRequest, Person, RegisterCaseRequest, RegisterCaseResponse, Sex, Specimen, TestMethod,
+        TestResult,
     },
     statistics::{QueryCasesRequest, QueryCasesResponse},
 };
@@ -201,7 +202,11 @@ pub fn form(person: &Person) -> Form {
 
 /// A request to file a form, under a new request id.
 pub fn filing(form: Form) -> FileNotificationRequest {
-    FileNotificationRequest { request_id: Uuid::now_v7().to_string(), form: Some(form), case_id: String::new() }
+    FileNotificationRequest {
+        request_id: Uuid::now_v7().to_string(),
+        form: Some(form),
+        ..FileNotificationRequest::default()
+    }
 }
 
 /// Files.
@@ -220,9 +225,31 @@ pub async fn register(client: &Client, person: Person) -> Result<RegisterCaseRes
     let request = RegisterCaseRequest {
         request_id: Uuid::now_v7().to_string(),
         person: Some(person),
-        consulted_on: String::new(),
+        ..RegisterCaseRequest::default()
     };
     client.registry().register_case(client.request(request)).await.map(tonic::Response::into_inner)
+}
+
+/// A person registered by the clinic, notified as positive, with the case known to its centre.
+///
+/// # Errors
+/// When a step is refused, or the centre does not get the case in time.
+pub async fn patient(clinic: &Client, nurse: &Client) -> anyhow::Result<String> {
+    let somebody = person();
+    let case_id = register(clinic, somebody.clone()).await?.case_id;
+    file(clinic, FileNotificationRequest { case_id: case_id.clone(), ..filing(form(&somebody)) }).await?;
+    eventually("the centre has the notified case", Duration::from_secs(10), || async {
+        let request = nurse.request(GetCaseRequest { case_id: case_id.clone() });
+        let seen = nurse.registry().get_case(request).await.map(tonic::Response::into_inner);
+        Ok(seen.is_ok_and(|case| !case.report_date.is_empty()))
+    })
+    .await?;
+    Ok(case_id)
+}
+
+/// A new request id.
+pub fn request_id() -> String {
+    Uuid::now_v7().to_string()
 }
 
 /// Asks for figures.

@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod caller;
+pub mod cases;
 pub mod classes;
 pub mod directory;
 pub mod door;

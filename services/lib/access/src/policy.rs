@@ -11,8 +11,10 @@ use proto::{
 
 /// Whether a role, in an organisation of a kind with these rights, holds a permission.
 pub fn allows(permission: P, role: Role, kind: Kind, rights: Rights) -> bool {
-    let reads_only =
-        matches!(permission, P::CaseRead | P::NotificationRead | P::StatisticsRead | P::DirectoryRead | P::SignedIn);
+    let reads_only = matches!(
+        permission,
+        P::CaseRead | P::NotificationRead | P::StatisticsRead | P::DirectoryRead | P::BedsRead | P::SignedIn
+    );
     let organisation_may = match rights {
         Rights::Entry => true,
         Rights::View => reads_only,
@@ -70,8 +72,16 @@ fn held_by(permission: P, role: Role, kind: Kind) -> bool {
         P::Operate => matches!(role, Operator | Auditor) && kind == Kind::Ministry,
         P::HealthReport => handles_patients || role == LodgingOfficer,
         P::FollowupWork => (handles_patients && (centre || kind == Kind::MedicalAssociation)) || role == LodgingOfficer,
-        P::BedsReport => handles_patients && matches!(kind, Kind::Hospital | Kind::LodgingFacility),
-        P::AdmissionCoordinate => role == Coordinator || (handles_patients && centre),
+        P::BedsReport => {
+            (handles_patients && kind == Kind::Hospital) || (role == LodgingOfficer && kind == Kind::LodgingFacility)
+        }
+        // Where there is room, and one's own admissions: who asks, who coordinates, who takes in.
+        P::BedsRead => {
+            (handles_patients && (centre || kind == Kind::Hospital))
+                || (role == Coordinator && kind == Kind::Prefecture)
+                || (role == LodgingOfficer && matches!(kind, Kind::Prefecture | Kind::LodgingFacility))
+        }
+        P::AdmissionCoordinate => (role == Coordinator && kind == Kind::Prefecture) || (handles_patients && centre),
         P::Unspecified | P::Public | P::Internal => false,
     }
 }

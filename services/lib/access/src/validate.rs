@@ -272,6 +272,7 @@ mod tests {
             request_id: "x".to_owned(),
             person: Some(Person { name_kanji: String::new(), sex: 99, phone: "0".repeat(21), ..Person::default() }),
             consulted_on: String::new(),
+            ..RegisterCaseRequest::default()
         };
         let found = check(&request, "hersys.registry.v1.RegisterCaseRequest");
         assert_eq!(fields(&found), ["request_id", "person.name_kanji", "person.sex", "person.phone"]);

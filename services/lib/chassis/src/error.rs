@@ -27,6 +27,9 @@ pub enum Error {
     /// Too much at once.
     #[error("exhausted")]
     Exhausted,
+    /// Another service does not answer; worth trying again.
+    #[error("unavailable")]
+    Unavailable,
     /// The request id was used for something else.
     #[error("request id reused")]
     RequestIdReused,
@@ -51,6 +54,12 @@ impl Error {
     }
 }
 
+impl From<access::cases::Silent> for Error {
+    fn from(_: access::cases::Silent) -> Self {
+        Self::Unavailable
+    }
+}
+
 impl From<Error> for Status {
     fn from(error: Error) -> Self {
         match error {
@@ -60,6 +69,7 @@ impl From<Error> for Status {
             Error::Precondition(why) => problem::precondition(&why),
             Error::Unauthenticated => problem::unauthenticated(),
             Error::Exhausted => problem::exhausted(std::time::Duration::from_secs(2)),
+            Error::Unavailable => problem::unavailable(),
             Error::RequestIdReused => problem::request_id_reused(),
             Error::StaleEtag => problem::stale_etag(),
             Error::Database(source) => {

@@ -3,6 +3,7 @@
 //! A service's `main` is [`main`], its `run` gets a [`Base`], tells it what to listen to, and hands it its RPCs.
 
 mod base;
+pub mod behalf;
 mod error;
 pub mod once;
 pub mod page;

@@ -32,7 +32,8 @@ impl Language {
         LANGUAGE.scope(self, work).await
     }
 
-    fn current() -> Self {
+    /// The language of the call at hand.
+    pub fn current() -> Self {
         LANGUAGE.try_with(|language| *language).unwrap_or_default()
     }
 }

@@ -7,7 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument as _;
 
-use crate::trace;
+use crate::{problem::Language, trace};
 
 /// How long running work may take after the signal.
 const GRACE: Duration = Duration::from_secs(20);
@@ -75,7 +75,7 @@ impl Shutdown {
         &self,
         work: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, tokio::task::JoinError> {
-        self.tasks.spawn(trace::current().scope(work.in_current_span())).await
+        self.tasks.spawn(Language::current().scope(trace::current().scope(work.in_current_span()))).await
     }
 
     /// Waits until every task has ended, twenty seconds at most.

@@ -7,7 +7,7 @@ use cargo_metadata::MetadataCommand;
 use crate::Outcome;
 
 const LIBRARIES: &[&str] = &["runtime", "data", "access", "vault", "japan", "chassis"];
-const SERVICES: &[&str] = &["identity", "registry", "notification", "statistics", "gateway"];
+const SERVICES: &[&str] = &["identity", "registry", "notification", "followup", "beds", "statistics", "gateway"];
 
 #[test]
 fn a_service_depends_on_libraries_and_the_contract_never_on_another_service() -> Outcome {

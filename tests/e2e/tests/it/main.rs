@@ -2,8 +2,11 @@
 
 mod access;
 mod bad_input;
+mod beds;
 mod commands;
 mod faults;
+mod followup;
+mod handover;
 mod journey;
 mod law;
 mod privacy;

@@ -54,6 +54,7 @@ async fn a_repeated_registration_hands_out_the_same_access_id() -> Outcome {
         request_id: Uuid::now_v7().to_string(),
         person: Some(person()),
         consulted_on: String::new(),
+        ..RegisterCaseRequest::default()
     };
     let send = || async {
         clinic.registry().register_case(clinic.request(request.clone())).await.map(tonic::Response::into_inner)

@@ -1,0 +1,128 @@
+//! What follow-up hears: a case was opened or changed, so its plan opens, pauses, goes on or closes.
+
+use std::collections::HashMap;
+
+use access::cases;
+use async_trait::async_trait;
+use data::{Event, Failure, Projection};
+use proto::{followup::PlanState, registry::CaseChanged};
+use runtime::{Clock, clock::day_in_japan};
+use sqlx::PgConnection;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::{
+    domain::{self, Reason, Wanted},
+    rules,
+    store::{self, NewSlot, PlanChange, PlanRow},
+    worklist,
+};
+
+/// Hears the registry.
+pub(crate) struct Hears;
+
+#[async_trait]
+impl Projection for Hears {
+    type Fetched = ();
+
+    fn source(&self) -> &'static str {
+        "registry"
+    }
+
+    async fn fetch(&self, _: &[Event]) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    async fn apply(&self, tx: &mut PgConnection, events: &[Event], (): &()) -> Result<(), Failure> {
+        let versions: Vec<CaseChanged> = events
+            .iter()
+            .filter(|event| event.r#type == "case.changed")
+            .map(Event::decode)
+            .collect::<Result<_, _>>()?;
+        Ok(take(tx, &versions, Clock.now()).await?)
+    }
+
+    /// Plans and reports are follow-up's own record: nothing is thrown away.
+    async fn reset(&self, _: &mut PgConnection) -> sqlx::Result<bool> {
+        Ok(false)
+    }
+}
+
+/// Takes versions of cases: many with a fixed number of statements.
+pub(crate) async fn take(conn: &mut PgConnection, versions: &[CaseChanged], now: OffsetDateTime) -> sqlx::Result<()> {
+    let fresh = cases::take(conn, versions).await?;
+    if fresh.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<Uuid> = fresh.iter().map(|(id, _)| *id).collect();
+    store::lock_plans(conn, &ids).await?;
+    let held: HashMap<Uuid, PlanRow> =
+        store::plans(conn, &ids).await?.into_iter().map(|plan| (plan.case_id, plan)).collect();
+    let mut steps = Steps::default();
+    for (id, case) in &fresh {
+        steps.plan(*id, case, held.get(id), now);
+    }
+    if !steps.plans.is_empty() {
+        store::save_plans(conn, &steps.plans, &rules::observation().times, now).await?;
+    }
+    store::void_slots(conn, &steps.void).await?;
+    store::open_slots(conn, &steps.open).await?;
+    worklist::close_tasks(conn, &steps.close, true, now).await?;
+    let workers: Vec<(Uuid, Vec<Uuid>)> = fresh
+        .iter()
+        .filter(|(id, _)| held.contains_key(id))
+        .map(|(id, case)| (*id, worklist::workers(case, now)))
+        .collect();
+    if !workers.is_empty() {
+        worklist::relist(conn, &workers).await?;
+    }
+    Ok(())
+}
+
+/// What is to be written for a batch of cases.
+#[derive(Default)]
+struct Steps {
+    plans: Vec<PlanChange>,
+    void: Vec<Uuid>,
+    open: Vec<NewSlot>,
+    close: Vec<Uuid>,
+}
+
+impl Steps {
+    fn plan(&mut self, id: Uuid, case: &CaseChanged, held: Option<&PlanRow>, now: OffsetDateTime) {
+        let wanted = domain::wanted(case, day_in_japan(now));
+        let (state, reason, last_day) = match wanted {
+            Wanted::Active(last_day) => (PlanState::Active, Reason::Registered, last_day),
+            Wanted::Paused => (PlanState::Paused, Reason::InHospital, None),
+            Wanted::Closed(reason) => (PlanState::Closed, reason, None),
+        };
+        if held.is_none() && state == PlanState::Closed {
+            // An episode that is over when it is first heard of was never observed.
+            return;
+        }
+        let state = number(state);
+        let owner = worklist::owner(case);
+        if let Some(held) = held
+            && (held.state, held.reason, held.owner, held.last_day) == (state, reason as i16, owner, last_day)
+        {
+            return;
+        }
+        self.plans.push(PlanChange { case_id: id, state, reason: reason as i16, owner, last_day });
+        match wanted {
+            Wanted::Active(_) if held.is_none_or(|plan| plan.due_at.is_none()) => {
+                let times = held.map_or(&rules::observation().times, |plan| &plan.times);
+                self.open.push(NewSlot { case_id: id, opens_at: now, due_at: domain::first_due(now, times) });
+            }
+            Wanted::Active(_) => {}
+            Wanted::Paused => self.void.push(id),
+            Wanted::Closed(_) => {
+                self.void.push(id);
+                self.close.push(id);
+            }
+        }
+    }
+}
+
+pub(crate) fn number(state: PlanState) -> i16 {
+    i16::try_from(i32::from(state)).unwrap_or(0)
+}

@@ -1,0 +1,179 @@
+//! What a service knows of the registry's cases: the latest version of each, with its grants, from which it decides who may.
+//!
+//! A newer version is taken, an older one never. A case not heard of yet is asked for once, briefly, before anybody is
+//! told that it does not exist.
+
+use std::{collections::HashMap, time::Duration};
+
+use prost::Message as _;
+use proto::{
+    identity::Role,
+    registry::{
+        BatchGetCasesRequest, CaseChanged, Placement, Relation,
+        registry_internal_service_client::RegistryInternalServiceClient,
+    },
+};
+use runtime::{clock, mesh::Channel};
+use sqlx::PgConnection;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::Caller;
+
+/// The table, to be put among the migrations of a service that keeps copies.
+pub const TABLE: (&str, &str) = ("0001_case_copy.sql", include_str!("../tables/case_copy.sql"));
+
+/// How long a case that was not heard of yet may keep a caller waiting.
+const ASK: Duration = Duration::from_millis(200);
+
+/// Takes versions of cases, unless newer ones are there. Returns those that were new, the latest of each case.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn take(conn: &mut PgConnection, versions: &[CaseChanged]) -> sqlx::Result<Vec<(Uuid, CaseChanged)>> {
+    let mut latest: HashMap<Uuid, &CaseChanged> = HashMap::new();
+    for changed in versions {
+        let Ok(id) = Uuid::try_parse(&changed.case_id) else { continue };
+        if latest.get(&id).is_none_or(|held| held.version < changed.version) {
+            latest.insert(id, changed);
+        }
+    }
+    if latest.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut latest: Vec<(Uuid, &CaseChanged)> = latest.into_iter().collect();
+    // In one order everywhere, so that nobody waits in a circle.
+    latest.sort_unstable_by_key(|(id, _)| *id);
+    let taken: Vec<Uuid> = sqlx::query_scalar(
+        "insert into case_copy as c (case_id, version, facts)
+         select * from unnest($1::uuid[], $2::bigint[], $3::bytea[])
+         on conflict (case_id) do update set version = excluded.version, facts = excluded.facts
+         where c.version < excluded.version
+         returning case_id",
+    )
+    .bind(latest.iter().map(|(id, _)| *id).collect::<Vec<_>>())
+    .bind(latest.iter().map(|(_, changed)| changed.version).collect::<Vec<_>>())
+    .bind(latest.iter().map(|(_, changed)| changed.encode_to_vec()).collect::<Vec<_>>())
+    .fetch_all(conn)
+    .await?;
+    let taken: std::collections::HashSet<Uuid> = taken.into_iter().collect();
+    Ok(latest.into_iter().filter(|(id, _)| taken.contains(id)).map(|(id, changed)| (id, changed.clone())).collect())
+}
+
+/// The latest known versions of some cases.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn find(conn: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<HashMap<Uuid, CaseChanged>> {
+    let rows: Vec<(Uuid, Vec<u8>)> = sqlx::query_as("select case_id, facts from case_copy where case_id = any($1)")
+        .bind(ids)
+        .fetch_all(conn)
+        .await?;
+    Ok(rows.into_iter().filter_map(|(id, facts)| Some((id, CaseChanged::decode(facts.as_slice()).ok()?))).collect())
+}
+
+/// Asks the registry for a case that was not heard of yet. `None` where there is none.
+///
+/// # Errors
+/// [`Silent`] where the registry does not answer in time: nobody may be told then that the case does not exist.
+pub async fn ask(registry: &RegistryInternalServiceClient<Channel>, id: Uuid) -> Result<Option<CaseChanged>, Silent> {
+    let mut registry = registry.clone();
+    let request = BatchGetCasesRequest { case_ids: vec![id.to_string()] };
+    match tokio::time::timeout(ASK, registry.batch_get_cases(request)).await {
+        Ok(Ok(answer)) => Ok(answer.into_inner().cases.pop()),
+        Ok(Err(_)) | Err(_) => Err(Silent),
+    }
+}
+
+/// The owner did not answer in time.
+#[derive(Clone, Copy, Debug)]
+pub struct Silent;
+
+/// The relations of a caller to a case that are in force.
+pub fn relations(case: &CaseChanged, caller: &Caller, now: OffsetDateTime) -> Vec<Relation> {
+    if caller.role == Role::Patient {
+        let own = caller.case_id.is_some_and(|id| id.to_string() == case.case_id);
+        return if own { vec![Relation::Patient] } else { Vec::new() };
+    }
+    let organisation = caller.organisation_id.to_string();
+    let in_force = |grant: &&proto::registry::Grant| {
+        let until = grant.to.as_ref().and_then(clock::from_proto);
+        grant.organisation_id == organisation && until.is_none_or(|until| now < until)
+    };
+    let mut relations: Vec<Relation> =
+        case.grants.iter().filter(in_force).filter_map(|grant| Relation::try_from(grant.relation).ok()).collect();
+    // 都道府県の宿泊療養担当職員: looks after the residents of lodging as the facility does.
+    let resident = case.placement == i32::from(Placement::Lodging);
+    if caller.role == Role::LodgingOfficer && resident && relations.contains(&Relation::Prefecture) {
+        relations.push(Relation::LodgingFacility);
+    }
+    relations
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::{
+        identity::{OrganisationKind, Role},
+        registry::{CaseChanged, Grant, Placement, Relation},
+    };
+    use runtime::clock::to_proto;
+    use time::{Duration, OffsetDateTime, macros::datetime};
+    use uuid::Uuid;
+
+    use super::relations;
+    use crate::Caller;
+
+    const NOW: OffsetDateTime = datetime!(2020-06-01 12:00 UTC);
+
+    fn caller(role: Role) -> Caller {
+        Caller {
+            user_id: Uuid::from_u128(1),
+            organisation_id: Uuid::from_u128(2),
+            kind: OrganisationKind::Prefecture,
+            prefecture: 27,
+            role,
+            session_id: Uuid::from_u128(3),
+            case_id: Some(Uuid::from_u128(4)).filter(|_| role == Role::Patient),
+            issued_at: NOW,
+            expires_at: NOW + Duration::minutes(5),
+        }
+    }
+
+    fn case(relation: Relation, until: Option<OffsetDateTime>, placement: Placement) -> CaseChanged {
+        CaseChanged {
+            case_id: Uuid::from_u128(4).to_string(),
+            placement: placement.into(),
+            grants: vec![Grant {
+                organisation_id: Uuid::from_u128(2).to_string(),
+                relation: relation.into(),
+                from: Some(to_proto(NOW - Duration::days(1))),
+                to: until.map(to_proto),
+            }],
+            ..CaseChanged::default()
+        }
+    }
+
+    #[test]
+    fn an_ended_relation_shows_nothing() {
+        let nurse = caller(Role::Nurse);
+        let centre = Relation::ResponsibleCentre;
+        assert_eq!(relations(&case(centre, None, Placement::Home), &nurse, NOW), [centre]);
+        assert_eq!(relations(&case(centre, Some(NOW), Placement::Home), &nurse, NOW), []);
+    }
+
+    #[test]
+    fn the_lodging_officer_of_the_prefecture_looks_after_residents_only() {
+        let officer = caller(Role::LodgingOfficer);
+        let seen = |placement| relations(&case(Relation::Prefecture, None, placement), &officer, NOW);
+        assert_eq!(seen(Placement::Lodging), [Relation::Prefecture, Relation::LodgingFacility]);
+        assert_eq!(seen(Placement::Home), [Relation::Prefecture]);
+    }
+
+    #[test]
+    fn a_patient_has_a_relation_to_the_own_case_only() {
+        let case = case(Relation::ResponsibleCentre, None, Placement::Home);
+        assert_eq!(relations(&case, &caller(Role::Patient), NOW), [Relation::Patient]);
+        let other = Caller { case_id: Some(Uuid::from_u128(9)), ..caller(Role::Patient) };
+        assert_eq!(relations(&case, &other, NOW), []);
+    }
+}
