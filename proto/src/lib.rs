@@ -13,7 +13,7 @@ mod rules;
 
 /// A moment on the wire.
 pub use prost_types::Timestamp;
-pub use rules::{Rule, pool, rule, rules};
+pub use rules::{Http, Rule, method, pool, rule, rules};
 
 /// The compiled descriptors with every option and comment.
 pub static DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

@@ -28,6 +28,19 @@ pub struct Rule {
     pub peers: Vec<String>,
     /// The answer is a stream.
     pub streaming: bool,
+    /// Where REST finds it; `None` for RPCs between services.
+    pub http: Option<Http>,
+}
+
+/// The REST binding of an RPC (`google.api.http`).
+#[derive(Clone, Debug)]
+pub struct Http {
+    /// The HTTP method.
+    pub method: &'static str,
+    /// The path with its variables, `/v1/cases/{case_id}:refer`.
+    pub template: String,
+    /// Which field the body is: `*` for the whole request, empty for none.
+    pub body: String,
 }
 
 /// The descriptors with their options resolved.
@@ -77,5 +90,30 @@ fn read(method: MethodDescriptor) -> Rule {
             .and_then(|v| v.as_list().map(|l| l.iter().filter_map(|p| p.as_str().map(str::to_owned)).collect()))
             .unwrap_or_default(),
         streaming: method.is_server_streaming(),
+        http: http(&method),
     }
+}
+
+fn http(method: &MethodDescriptor) -> Option<Http> {
+    let extension = pool().get_extension_by_name("google.api.http")?;
+    let options = method.options();
+    if !options.has_extension(&extension) {
+        return None;
+    }
+    let value = options.get_extension(&extension);
+    let declared = value.as_message()?;
+    let text =
+        |field: &str| declared.get_field_by_name(field)?.as_str().map(str::to_owned).filter(|text| !text.is_empty());
+    let (method, template) =
+        [("get", "GET"), ("post", "POST"), ("patch", "PATCH"), ("put", "PUT"), ("delete", "DELETE")]
+            .into_iter()
+            .find_map(|(field, method)| Some((method, text(field)?)))?;
+    Some(Http { method, template, body: text("body").unwrap_or_default() })
+}
+
+/// The descriptor of an RPC by its path on the wire.
+pub fn method(path: &str) -> Option<MethodDescriptor> {
+    let (service, name) = path.strip_prefix('/')?.split_once('/')?;
+    let service = pool().get_service_by_name(service)?;
+    service.methods().find(|method| method.name() == name)
 }

@@ -1,12 +1,18 @@
-//! The only door: TLS termination, token check, limits, shedding, and native gRPC passed through byte by byte.
-//!
-//! REST, gRPC-Web and the console's files get their place in [`routes`] beside the pass-through.
+//! The only door: TLS termination, token check, limits, shedding; native gRPC passed through byte by byte, gRPC-Web
+//! translated for browsers, REST transcoded from the contract's annotations.
 
 mod body;
 mod config;
+mod docs;
+mod errors;
+mod json;
 mod limits;
+mod openapi;
 mod pass;
+mod rest;
 mod routes;
+mod schema;
+mod stream;
 
 use std::sync::Arc;
 

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, Request, Response, header};
 use http_body_util::{BodyExt as _, Limited};
-use hyper::body::Incoming;
-use runtime::{layers, mesh::Channel, problem};
+use runtime::{mesh::Channel, problem};
 use tonic::{Code, Status, body::Body};
 
 use crate::{
@@ -28,14 +27,14 @@ const PASSED: &[&str] = &[
 
 /// Passes a call on and its answer back.
 pub(crate) async fn pass(
-    request: Request<Incoming>,
+    request: Request<Body>,
     channel: &Channel,
     life: Duration,
     body_bytes: usize,
     place: Place,
     watching: Option<Watching>,
 ) -> Result<Response<Body>, Status> {
-    let trace = layers::trace_of(request.headers()).unwrap_or_else(runtime::trace::TraceContext::root);
+    let trace = runtime::trace::current();
     let (mut parts, body) = request.into_parts();
     parts.headers = cleaned(&parts.headers);
     let body = Body::new(Limited::new(body, body_bytes).map_err(|error| -> BoxError { error }));

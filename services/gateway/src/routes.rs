@@ -1,4 +1,4 @@
-//! Where a request goes: health of the edge itself, or an RPC of the contract.
+//! Where a request goes: health of the edge itself, or an RPC of the contract, in whichever of three ways it is asked for.
 
 use std::{
     collections::HashMap,
@@ -10,6 +10,7 @@ use std::{
 
 use access::{Caller, guard, token::Verifier};
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyStream, StreamBody};
 use hyper::body::{Body as _, Incoming};
 use proto::options::Permission;
 use runtime::{
@@ -17,20 +18,23 @@ use runtime::{
     mesh::{Channel, Mesh},
     metrics::{RPC_SECONDS, RPCS, RpcLabels, RpcName},
     problem::{self, Language},
+    trace::TraceContext,
 };
 use tonic::{Code, Status, body::Body};
+use tonic_web::GrpcWebLayer;
+use tower::{Layer as _, ServiceExt as _};
 
-use crate::{SERVICES, Settings, limits, limits::Limits, pass};
+use crate::{SERVICES, Settings, docs, limits, limits::Limits, openapi, pass, rest};
 
 /// Metadata that says which service an operation is meant for.
-const SERVICE: &str = "hersys-service";
+pub(crate) const SERVICE: &str = "hersys-service";
 
 /// The gateway's decisions.
 pub(crate) struct Gateway {
     channels: HashMap<&'static str, Channel>,
     verifier: Verifier,
     limits: Limits,
-    body_bytes: usize,
+    pub(crate) body_bytes: usize,
     ready: OnceLock<admin::Ready>,
 }
 
@@ -69,29 +73,58 @@ impl Gateway {
         request: Request<Incoming>,
         address: IpAddr,
     ) -> Result<Response<Body>, Infallible> {
-        if request.method() == Method::GET {
-            return Ok(self.health(request.uri().path()).await);
-        }
-        if !is_grpc(request.headers()) {
-            return Ok(plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, "this port speaks gRPC\n"));
-        }
-        let started = Instant::now();
-        let rpc = layers::known(request.uri().path());
         let accepted = request.headers().get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
         let language = Language::from_header(accepted);
-        let answer = language.scope(self.rpc(request, address)).await;
-        let (response, code) = match answer {
-            Ok(response) => (response, Code::Ok),
-            Err(status) => (status.clone().into_http(), status.code()),
+        let trace = layers::trace_of(request.headers()).map_or_else(TraceContext::root, TraceContext::child);
+        Ok(language.scope(trace.scope(self.route(request, address))).await)
+    }
+
+    async fn route(&self, request: Request<Incoming>, address: IpAddr) -> Response<Body> {
+        if is_grpc_web(request.headers()) {
+            let native = tower::service_fn(|request: Request<Body>| async move {
+                // The length announced is that of the encoded body.
+                let request = request.map(|body| Body::new(StreamBody::new(BodyStream::new(body))));
+                Ok::<_, Infallible>(self.grpc(request, address).await)
+            });
+            let answer = GrpcWebLayer::new().layer(native).oneshot(request).await;
+            return answer.unwrap_or_else(|never| match never {});
+        }
+        if is_grpc(request.headers()) {
+            return self.grpc(request.map(Body::new), address).await;
+        }
+        match (request.method(), request.uri().path()) {
+            (&Method::GET, path @ ("/healthz" | "/readyz")) => self.health(path).await,
+            (&Method::GET, "/openapi.json") => openapi::document(),
+            (&Method::GET, "/docs") => docs::page(),
+            (_, path) if path.starts_with("/v1/") => self.rest(request, address).await,
+            (&Method::POST, path) if proto::rule(path).is_some() => {
+                plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, "this path speaks gRPC and gRPC-Web\n")
+            }
+            _ => rest::not_found(),
+        }
+    }
+
+    /// A native call: its answer carries the gRPC status whatever happens.
+    async fn grpc(&self, request: Request<Body>, address: IpAddr) -> Response<Body> {
+        self.call(request, address).await.unwrap_or_else(Status::into_http)
+    }
+
+    /// Calls an RPC and counts it.
+    pub(crate) async fn call(&self, request: Request<Body>, address: IpAddr) -> Result<Response<Body>, Status> {
+        let started = Instant::now();
+        let rpc = layers::known(request.uri().path());
+        let answer = self.rpc(request, address).await;
+        let code = match &answer {
+            Ok(response) => Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code()),
+            Err(status) => status.code(),
         };
-        let code = Status::from_header_map(response.headers()).map_or(code, |status| status.code());
         let status = u32::try_from(i32::from(code)).unwrap_or(2);
         RPCS.get_or_create(&RpcLabels { rpc: rpc.to_owned(), status }).inc();
         RPC_SECONDS.get_or_create(&RpcName { rpc: rpc.to_owned() }).observe(started.elapsed().as_secs_f64());
-        Ok(response)
+        answer
     }
 
-    async fn rpc(&self, request: Request<Incoming>, address: IpAddr) -> Result<Response<Body>, Status> {
+    async fn rpc(&self, request: Request<Body>, address: IpAddr) -> Result<Response<Body>, Status> {
         // Internal RPCs, reflection and health of services are not told from what does not exist.
         let rule = proto::rule(request.uri().path())
             .filter(|rule| rule.permission != Permission::Internal)
@@ -170,6 +203,16 @@ fn life(headers: &HeaderMap, streaming: bool, caller: Option<&Caller>) -> Durati
     } else {
         asked.unwrap_or(layers::LONGEST_CALL).min(layers::LONGEST_CALL)
     }
+}
+
+fn is_grpc_web(headers: &HeaderMap) -> bool {
+    const KINDS: [&[u8]; 4] = [
+        b"application/grpc-web",
+        b"application/grpc-web+proto",
+        b"application/grpc-web-text",
+        b"application/grpc-web-text+proto",
+    ];
+    headers.get(header::CONTENT_TYPE).is_some_and(|value| KINDS.contains(&value.as_bytes()))
 }
 
 fn is_grpc(headers: &HeaderMap) -> bool {

@@ -287,7 +287,7 @@ async fn a_care_visit_is_kept_and_impossible_answers_are_refused_by_name() -> Ou
     let refused = submit(&nurse, wrong).await.refused();
     assert_eq!(refused.code(), Code::InvalidArgument);
     assert!(refused.message().contains("report.temperature_decicelsius") && refused.message().contains("form_version"));
-    let form = world.stack.client()?.followup().get_report_form(GetReportFormRequest::default()).await?.into_inner();
+    let form = nurse.followup().get_report_form(nurse.request(GetReportFormRequest::default())).await?.into_inner();
     assert!(form.items.iter().any(|item| item.field == "spo2_percent"));
     Ok(())
 }

@@ -11,6 +11,7 @@ mod journey;
 mod law;
 mod privacy;
 mod repeats;
+mod rest;
 mod storage;
 mod tls;
 
