@@ -7,7 +7,7 @@ TOOLS = $$(python3 services/devstack/tools/fetch.py)
 DEVSTACK = $(TARGET)/debug/hersys-devstack
 
 .DEFAULT_GOAL := help
-.PHONY: help up down reset logs test check fmt bench baseline
+.PHONY: help up demo down reset logs test check fmt bench baseline
 
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -22,6 +22,9 @@ down: ## stop what `make up` started; data and keys stay
 
 reset: ## stop and wipe data, keys and logs
 	@cargo build --quiet --locked -p devstack; $(DEVSTACK) reset
+
+demo: up ## play the ministry's notice as the people concerned; `make demo LANGUAGE=en` in English
+	$(TARGET)/debug/hersysctl demo --language $(or $(LANGUAGE),ja)
 
 logs: ## the last lines of every log
 	@cargo build --quiet --locked -p devstack; $(DEVSTACK) logs

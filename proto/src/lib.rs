@@ -38,3 +38,9 @@ packages! {
     registry => "hersys.registry.v1",
     statistics => "hersys.statistics.v1",
 }
+
+mod otlp_tree {
+    include!(concat!(env!("OUT_DIR"), "/otlp/mod.rs"));
+}
+/// OTLP, the wire format of traces.
+pub use otlp_tree::opentelemetry::proto as otlp;

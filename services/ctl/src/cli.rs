@@ -26,6 +26,7 @@ use uuid::Uuid;
 
 use crate::{
     client::{Client, Credentials},
+    demo,
     figures::{self, Format},
     replay::{self, Plan},
     session, wave,
@@ -105,6 +106,12 @@ enum Command {
         notification: Uuid,
         /// The centre.
         centre: Uuid,
+    },
+    /// Play the ministry's notice on the running stack, as the people concerned, and tell what each of them sees.
+    Demo {
+        /// The language.
+        #[arg(long, value_enum, default_value = "ja")]
+        language: demo::Tongue,
     },
     /// Figures by up to four dimensions.
     Statistics(StatisticsArgs),
@@ -214,6 +221,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
             target.keep(&client)?;
             return say(format_args!("enrolled; authenticator secret: {}", credentials.otp_secret));
         }
+        Command::Demo { language } => return demo::play(&client, &target.stack, *language).await,
         _ => {}
     }
 
@@ -224,7 +232,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         target.keep(&client)?;
     }
     match cli.command {
-        Command::SignIn { .. } | Command::Enrol { .. } => Ok(()),
+        Command::SignIn { .. } | Command::Enrol { .. } | Command::Demo { .. } => Ok(()),
         Command::SignOut => {
             client.identity().sign_out(client.request(SignOutRequest {})).await?;
             session::forget(&target.session);

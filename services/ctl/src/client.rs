@@ -57,6 +57,7 @@ impl Session {
 pub struct Client {
     channel: Channel,
     session: Option<Session>,
+    language: Option<&'static str>,
 }
 
 impl Client {
@@ -69,7 +70,14 @@ impl Client {
         let address = address.trim_end_matches('/');
         let (host, _) = address.rsplit_once(':').context("the gateway's address carries a port")?;
         let config = Arc::new(ArcSwap::from_pointee(tls::client_of(ca)?));
-        Ok(Self { channel: Channel::new(address, host, config)?, session: None })
+        Ok(Self { channel: Channel::new(address, host, config)?, session: None, language: None })
+    }
+
+    /// Asks for answers in a language, as `accept-language` names it.
+    #[must_use]
+    pub fn speaking(mut self, language: &'static str) -> Self {
+        self.language = Some(language);
+        self
     }
 
     /// The session, to be kept.
@@ -199,6 +207,9 @@ impl Client {
     /// A request that carries the token.
     pub fn request<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
+        if let Some(language) = self.language {
+            request.metadata_mut().insert("accept-language", MetadataValue::from_static(language));
+        }
         if let Some(session) = &self.session
             && let Ok(mut value) = MetadataValue::try_from(format!("Bearer {}", session.access_token))
         {

@@ -23,7 +23,12 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
-use runtime::{Shutdown, admin, mesh::Mesh, server, tls::Tls};
+use runtime::{
+    Shutdown, admin,
+    mesh::{Channel, Mesh},
+    server, spans,
+    tls::Tls,
+};
 use tokio::net::TcpListener;
 
 pub use config::Settings;
@@ -38,6 +43,10 @@ const SERVICES: &[&str] = &["identity", "registry", "notification", "followup", 
 pub async fn run(settings: Settings, shutdown: Shutdown) -> anyhow::Result<()> {
     let tls = Tls::load(&settings.common.tls)?;
     tls.follow_files(&shutdown);
+    if let Some(collector) = &settings.common.otlp {
+        let channel = Channel::new(collector, "otel.hersys.internal", Arc::clone(&tls.client))?;
+        spans::start("gateway", channel, &shutdown);
+    }
     let mesh = Mesh::new(&tls, &settings.common.upstreams())?;
     let verifier = Verifier::new(mesh.channel("identity")?);
     let gateway = Arc::new(routes::Gateway::new(&settings, &mesh, verifier.clone()));

@@ -5,7 +5,7 @@ use std::{
     convert::Infallible,
     net::IpAddr,
     sync::{Arc, OnceLock},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use access::{Caller, guard, token::Verifier};
@@ -18,7 +18,8 @@ use runtime::{
     mesh::{Channel, Mesh},
     metrics::{RPC_SECONDS, RPCS, RpcLabels, RpcName},
     problem::{self, Language},
-    trace::TraceContext,
+    spans::{self, SpanKind, Told},
+    trace::{self, TraceContext},
 };
 use tonic::{Code, Status, body::Body};
 use tonic_web::GrpcWebLayer;
@@ -28,6 +29,11 @@ use crate::{SERVICES, Settings, docs, limits, limits::Limits, openapi, pass, res
 
 /// Metadata that says which service an operation is meant for.
 pub(crate) const SERVICE: &str = "hersys-service";
+
+tokio::task_local! {
+    /// Where the caller's own trace stands, if it has one.
+    static PARENT: Option<TraceContext>;
+}
 
 /// The gateway's decisions.
 pub(crate) struct Gateway {
@@ -75,8 +81,9 @@ impl Gateway {
     ) -> Result<Response<Body>, Infallible> {
         let accepted = request.headers().get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
         let language = Language::from_header(accepted);
-        let trace = layers::trace_of(request.headers()).map_or_else(TraceContext::root, TraceContext::child);
-        Ok(language.scope(trace.scope(self.route(request, address))).await)
+        let parent = layers::trace_of(request.headers());
+        let trace = parent.map_or_else(TraceContext::root, TraceContext::child);
+        Ok(PARENT.scope(parent, language.scope(trace.scope(self.route(request, address)))).await)
     }
 
     async fn route(&self, request: Request<Incoming>, address: IpAddr) -> Response<Body> {
@@ -111,7 +118,7 @@ impl Gateway {
 
     /// Calls an RPC and counts it.
     pub(crate) async fn call(&self, request: Request<Body>, address: IpAddr) -> Result<Response<Body>, Status> {
-        let started = Instant::now();
+        let (started, began) = (Instant::now(), SystemTime::now());
         let rpc = layers::known(request.uri().path());
         let answer = self.rpc(request, address).await;
         let code = match &answer {
@@ -121,6 +128,10 @@ impl Gateway {
         let status = u32::try_from(i32::from(code)).unwrap_or(2);
         RPCS.get_or_create(&RpcLabels { rpc: rpc.to_owned(), status }).inc();
         RPC_SECONDS.get_or_create(&RpcName { rpc: rpc.to_owned() }).observe(started.elapsed().as_secs_f64());
+        let code = i32::from(code);
+        let kind = SpanKind::Server;
+        let told = Told { name: rpc, kind, started: began, status: Some(code), failed: layers::is_fault(code) };
+        spans::record(trace::current(), PARENT.try_with(|parent| *parent).unwrap_or_default(), &told);
         answer
     }
 

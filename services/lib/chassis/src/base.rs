@@ -12,7 +12,7 @@ use runtime::{
     Shutdown, admin,
     layers::Standard,
     mesh::{Channel, Mesh},
-    server,
+    server, spans,
     tls::Tls,
 };
 use sqlx::PgPool;
@@ -51,6 +51,10 @@ impl Base {
     pub(crate) async fn start(service: &'static str, settings: Settings, shutdown: Shutdown) -> anyhow::Result<Self> {
         let tls = Tls::load(&settings.common.tls)?;
         tls.follow_files(&shutdown);
+        if let Some(collector) = &settings.common.otlp {
+            let channel = Channel::new(collector, "otel.hersys.internal", Arc::clone(&tls.client))?;
+            spans::start(service, channel, &shutdown);
+        }
         let database = settings.database(service, "app");
         let pool = database.connect().await?;
         let vault = Vault::open_for(service, &settings.kek_file, &pool).await?;

@@ -8,7 +8,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use anyhow::Context as _;
@@ -23,6 +23,8 @@ use runtime::{
     Shutdown, clock,
     mesh::Channel,
     metrics::{LAG, LagLabels},
+    spans::{self, SpanKind, Told},
+    trace::TraceContext,
 };
 use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
@@ -279,7 +281,9 @@ impl<P: Projection> Consumer<P> {
     }
 
     async fn handle_together(&self, batch: &[Event]) -> Result<(), Failure> {
-        let trace = batch.first().and_then(|event| runtime::trace::TraceContext::parse(&event.traceparent));
+        // What the batch asks of others belongs to the trace of its first event.
+        let here = batch.first().and_then(|event| TraceContext::parse(&event.traceparent)).map(TraceContext::child);
+        let began = SystemTime::now();
         let work = async {
             let fetched = self.projection.fetch(batch).await?;
             let mut tx = self.pool.begin().await?;
@@ -287,11 +291,28 @@ impl<P: Projection> Consumer<P> {
                 self.projection.apply(&mut tx, batch, &fetched).await?;
             }
             tx.commit().await?;
+            self.trace(batch, here, began);
             Ok(())
         };
-        match trace {
-            Some(trace) => trace.child().scope(work).await,
+        match here {
+            Some(here) => here.scope(work).await,
             None => work.await,
+        }
+    }
+
+    /// One span per event, each in the trace of what it tells.
+    fn trace(&self, batch: &[Event], first: Option<TraceContext>, began: SystemTime) {
+        if !spans::wanted() {
+            return;
+        }
+        let mut first = first;
+        for event in batch {
+            let Some(parent) = TraceContext::parse(&event.traceparent) else { continue };
+            let here = first.take().unwrap_or_else(|| parent.child());
+            let name = format!("{}.{}", self.projection.source(), event.r#type);
+            let kind = SpanKind::Consumer;
+            let told = Told { name: &name, kind, started: began, status: None, failed: false };
+            spans::record(here, Some(parent), &told);
         }
     }
 

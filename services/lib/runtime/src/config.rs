@@ -27,6 +27,11 @@ pub struct Common {
     #[arg(long, env = "HERSYS_LOG", default_value = "info,sqlx=warn,async_nats=warn")]
     pub log: String,
 
+    /// Collector of traces (OTLP over gRPC), `host:port`; its certificate is signed by the mesh's authority for
+    /// `otel.hersys.internal`. Without it no spans are made.
+    #[arg(long, env = "HERSYS_OTLP")]
+    pub otlp: Option<String>,
+
     /// NATS server, `tls://host:port`.
     #[arg(long, env = "HERSYS_NATS_URL", default_value = "tls://127.0.0.1:4222")]
     pub nats_url: String,

@@ -5,7 +5,7 @@ use std::{
     panic::AssertUnwindSafe,
     pin::Pin,
     task::{Context, Poll},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use futures::FutureExt as _;
@@ -17,6 +17,7 @@ use tracing::Instrument as _;
 use crate::{
     metrics::{RPC_SECONDS, RPCS, RpcLabels, RpcName},
     problem::{self, Violation},
+    spans::{self, SpanKind, Told},
     trace::{self, TraceContext},
 };
 
@@ -55,7 +56,9 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let context = trace_of(request.headers()).map_or_else(TraceContext::root, TraceContext::child);
+        let parent = trace_of(request.headers());
+        let context = parent.map_or_else(TraceContext::root, TraceContext::child);
+        let began = SystemTime::now();
         let deadline = timeout_of(request.headers()).unwrap_or(LONGEST_CALL).min(LONGEST_CALL);
         let rpc = known(request.uri().path());
         let span = tracing::info_span!("rpc", rpc, trace_id = %context.trace_id());
@@ -78,10 +81,20 @@ where
             let status = Status::from_header_map(response.headers()).map_or(0, |s| i32::from(s.code()));
             RPCS.get_or_create(&RpcLabels { rpc: rpc.to_owned(), status: u32::try_from(status).unwrap_or(2) }).inc();
             RPC_SECONDS.get_or_create(&RpcName { rpc: rpc.to_owned() }).observe(started.elapsed().as_secs_f64());
+            let kind = SpanKind::Server;
+            let told = Told { name: rpc, kind, started: began, status: Some(status), failed: is_fault(status) };
+            spans::record(context, parent, &told);
             Ok(response)
         };
         Box::pin(context.scope(work.instrument(span)))
     }
+}
+
+/// Whether a status tells of our fault and not of the caller's.
+pub fn is_fault(status: i32) -> bool {
+    [Code::Unknown, Code::DeadlineExceeded, Code::Unimplemented, Code::Internal, Code::Unavailable, Code::DataLoss]
+        .iter()
+        .any(|code| i32::from(*code) == status)
 }
 
 /// What our handlers say when they fail; anything else under that code comes from tonic's decoder.

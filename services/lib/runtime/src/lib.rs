@@ -14,6 +14,7 @@ pub mod personal;
 pub mod problem;
 pub mod server;
 pub mod shutdown;
+pub mod spans;
 pub mod telemetry;
 pub mod tls;
 pub mod trace;

@@ -33,6 +33,16 @@ pub static LAG: LazyLock<Family<LagLabels, Gauge>> =
 pub static POOL: LazyLock<Family<PoolLabels, Gauge>> =
     LazyLock::new(|| register("pool_connections", "Connections of the database pool by state", Family::default()));
 
+/// Spans that no collector took.
+pub static SPANS_LOST: LazyLock<Counter> = LazyLock::new(|| {
+    register("spans_lost", "Spans that were dropped or not taken by the collector", Counter::default())
+});
+
+/// When the process's certificate ends.
+pub static CERTIFICATE_ENDS: LazyLock<Gauge> = LazyLock::new(|| {
+    register("certificate_ends_seconds", "Unix time at which the process's certificate ends", Gauge::default())
+});
+
 /// Labels of [`RPCS`].
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct RpcLabels {

@@ -18,7 +18,9 @@ use rustls::{
     sign::CertifiedKey,
 };
 
-use crate::{Shutdown, config::TlsFiles};
+use x509_parser::prelude::{FromDer as _, X509Certificate};
+
+use crate::{Shutdown, config::TlsFiles, metrics};
 
 /// How often the files are looked at. Kubernetes swaps symlinks, which inotify does not see.
 const RELOAD_EVERY: Duration = Duration::from_secs(10);
@@ -67,6 +69,7 @@ impl Tls {
     pub fn load(files: &TlsFiles) -> anyhow::Result<Self> {
         crate::telemetry::install_crypto();
         let loaded = load(files)?;
+        tell_end(&loaded.certificate);
         Ok(Self {
             files: files.clone(),
             mutual: Arc::new(ArcSwap::from_pointee(loaded.mutual)),
@@ -102,6 +105,7 @@ impl Tls {
                 }
                 match load(&tls.files) {
                     Ok(loaded) => {
+                        tell_end(&loaded.certificate);
                         tls.mutual.store(Arc::new(loaded.mutual));
                         tls.edge.store(Arc::new(loaded.edge));
                         tls.client.store(Arc::new(loaded.client));
@@ -127,6 +131,14 @@ pub fn client_of(ca: &Path) -> anyhow::Result<ClientConfig> {
         ClientConfig::builder_with_protocol_versions(VERSIONS).with_root_certificates(roots(ca)?).with_no_client_auth();
     config.alpn_protocols = vec![b"h2".to_vec()];
     Ok(config)
+}
+
+/// Tells the metrics when the certificate ends, so that nobody is surprised by it.
+fn tell_end(certificate: &CertifiedKey) {
+    let parsed = certificate.cert.first().and_then(|der| X509Certificate::from_der(der).ok());
+    if let Some((_, parsed)) = parsed {
+        metrics::CERTIFICATE_ENDS.set(parsed.validity().not_after.timestamp());
+    }
 }
 
 fn load(files: &TlsFiles) -> anyhow::Result<Loaded> {

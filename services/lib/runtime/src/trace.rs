@@ -45,6 +45,11 @@ impl TraceContext {
         Self { trace: self.trace, span: Self::root().span }
     }
 
+    /// Trace and span, as OTLP carries them.
+    pub(crate) fn bytes(self) -> ([u8; 16], [u8; 8]) {
+        (self.trace, self.span)
+    }
+
     /// The id of the whole trace.
     pub fn trace_id(&self) -> String {
         lower_hex(&self.trace)

@@ -110,3 +110,29 @@ async fn the_benchmark_runs() -> Outcome {
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn the_demo_plays_the_notice_in_both_languages_and_the_ministry_sees_no_name() -> Outcome {
+    let world = World::private().await?;
+    let session = world.stack.run.join("ctl-demo.session");
+    for (language, ministry, ending, fragments) in [
+        ("ja", "厚生労働省", "以上、", ["スマホ入力ID", "受付番号 27-", "健感発0612第1号", "移管の申し出"]),
+        ("en", "Ministry", "That took ", ["access ID", "receipt 27-", "2020-06-12: met", "exactly 1 centre"]),
+    ] {
+        let started = std::time::Instant::now();
+        let (code, told, complaint) = ctl(&world, &session, &["demo", "--language", language])?;
+        assert_eq!(code, 0, "{complaint}");
+        assert!(started.elapsed().as_secs() < 120, "under two minutes");
+        for fragment in fragments {
+            assert!(told.contains(fragment), "{fragment}");
+        }
+        assert!(told.trim_end().lines().last().is_some_and(|line| line.starts_with(ending)), "{told}");
+        let lines: Vec<&str> = told.lines().filter(|line| line.trim_start().starts_with(ministry)).collect();
+        assert!(lines.len() >= 7, "the ministry sees the figures at each step");
+        for name in ["髙﨑", "天野", "重田", "相田"] {
+            assert!(lines.iter().all(|line| !line.contains(name)), "{name}");
+            assert!(told.contains(name), "the others do see whom it is about");
+        }
+    }
+    Ok(())
+}

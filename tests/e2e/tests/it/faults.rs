@@ -111,9 +111,10 @@ async fn accounted_for(world: &World, acknowledged: &[String]) -> Outcome {
 async fn killing_any_process_under_load_loses_no_acknowledged_filing() -> Outcome {
     let mut world = World::private().await?;
     let storm = Storm::start(&world, FILINGS, 24).await?;
-    let victims = ["notification", "registry", "statistics", "gateway", "identity", "nats", "postgres"];
+    let victims =
+        ["notification", "registry", "statistics", "gateway", "identity", "followup", "beds", "nats", "postgres"];
     for (turn, victim) in victims.into_iter().enumerate() {
-        storm.reaches((turn + 1) * FILINGS / 9).await?;
+        storm.reaches((turn + 1) * FILINGS / 11).await?;
         match victim {
             "nats" => {
                 world.stack.kill_nats()?;

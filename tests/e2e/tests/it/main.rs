@@ -3,6 +3,7 @@
 mod access;
 mod bad_input;
 mod beds;
+mod care_faults;
 mod commands;
 mod faults;
 mod followup;
@@ -13,6 +14,7 @@ mod privacy;
 mod repeats;
 mod rest;
 mod storage;
+mod telemetry;
 mod tls;
 
 /// What every test returns.

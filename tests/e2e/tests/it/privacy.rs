@@ -6,8 +6,18 @@ use std::{
     sync::Arc,
 };
 
-use e2e::{Refused as _, World, file, filing, form, person, register};
-use proto::{identity::Role, notification::Form};
+use ctl::{Client, client::patiently};
+use e2e::{Refused as _, World, file, filing, form, person, register, request_id};
+use proto::{
+    beds::{Capability, DeclineAdmissionRequest, OfferBedRequest, ReportCapacityRequest, RequestAdmissionRequest},
+    followup::{
+        CareVisit, ContactChannel, HealthReport, RecordCareVisitRequest, RecordContactAttemptRequest,
+        SubmitReportRequest,
+    },
+    identity::Role,
+    notification::Form,
+    registry::OfferTransferRequest,
+};
 use tokio::{sync::Semaphore, task::JoinSet};
 
 use crate::Outcome;
@@ -25,6 +35,79 @@ fn canary(number: u32) -> proto::registry::Person {
         address: format!("KANARIENVOGEL {number}"),
         ..person()
     }
+}
+
+/// What people write about people, wherever the system lets them.
+async fn free_texts(world: &World, clinic: &Client) -> Outcome {
+    let text = || "KANARIENVOGEL 0805519".to_owned();
+    let nurse = world.staff("osaka-city-centre", Role::Nurse).await?;
+    let hospital = world.staff("hospital", Role::Physician).await?;
+    let hospital_id = world.organisation("hospital")?;
+    let capacity = ReportCapacityRequest {
+        request_id: request_id(),
+        facility_id: hospital_id.clone(),
+        capability: Capability::General.into(),
+        secured: 5,
+        ready: 5,
+    };
+    hospital.beds().report_capacity(hospital.request(capacity)).await?;
+    for number in 0..20 {
+        let case_id = register(clinic, canary(number)).await?.case_id;
+        let report = SubmitReportRequest {
+            request_id: request_id(),
+            case_id: case_id.clone(),
+            report: Some(HealthReport { message: text(), spo2_percent: 90, ..HealthReport::default() }),
+            form_version: String::new(),
+        };
+        let report = &report;
+        patiently(|| {
+            let (mut followup, request) = (nurse.followup(), nurse.request(report.clone()));
+            async move { followup.submit_report(request).await }
+        })
+        .await?;
+        let call = RecordContactAttemptRequest {
+            request_id: request_id(),
+            case_id: case_id.clone(),
+            reached: true,
+            note: text(),
+            channel: ContactChannel::Phone.into(),
+        };
+        nurse.followup().record_contact_attempt(nurse.request(call)).await?;
+        let visit =
+            CareVisit { on: "2020-06-03".to_owned(), institution: text(), note: text(), emergency_destination: text() };
+        let visit = RecordCareVisitRequest { request_id: request_id(), case_id: case_id.clone(), visit: Some(visit) };
+        nurse.followup().record_care_visit(nurse.request(visit)).await?;
+        let ask = RequestAdmissionRequest {
+            request_id: request_id(),
+            case_id: case_id.clone(),
+            capability: Capability::General.into(),
+        };
+        let ask = &ask;
+        let admission_id = patiently(|| {
+            let (mut beds, request) = (nurse.beds(), nurse.request(ask.clone()));
+            async move { beds.request_admission(request).await }
+        })
+        .await?
+        .admission_id;
+        let offer = OfferBedRequest {
+            request_id: request_id(),
+            admission_id: admission_id.clone(),
+            facility_id: hospital_id.clone(),
+            hold_minutes: 0,
+        };
+        nurse.beds().offer_bed(nurse.request(offer)).await?;
+        let no = DeclineAdmissionRequest { request_id: request_id(), admission_id, reason: text() };
+        hospital.beds().decline_admission(hospital.request(no)).await?;
+        let transfer = OfferTransferRequest {
+            request_id: request_id(),
+            case_id,
+            etag: String::new(),
+            to_centre_id: world.organisation("ibaraki-centre")?,
+            reason: text(),
+        };
+        nurse.registry().offer_transfer(nurse.request(transfer)).await?;
+    }
+    Ok(())
 }
 
 /// Files below a folder that contain one of the marks.
@@ -71,6 +154,7 @@ async fn ten_thousand_canaries_stay_in_their_cages() -> Outcome {
     while let Some(done) = tasks.join_next().await {
         done??;
     }
+    free_texts(&world, &clinic).await?;
     // Errors repeat nothing of what was typed.
     let broken = Form { report_date: "KANARIENVOGEL".to_owned(), ..form(&canary(1)) };
     let refused = file(&clinic, filing(broken)).await.refused();
