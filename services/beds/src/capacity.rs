@@ -138,6 +138,19 @@ pub(crate) async fn hold(
             .fetch_optional(&mut *conn)
             .await?;
     let Some(ready) = ready else { return Ok(None) };
+    // Those who lie in beds that are no longer declared ready count too.
+    let taken: i64 = sqlx::query_scalar(
+        "select count(*) from bed b join stay s on s.bed_id = b.bed_id and s.during @> $3
+         where b.facility_id = $1 and b.capability = $2",
+    )
+    .bind(facility)
+    .bind(number(capability))
+    .bind(now)
+    .fetch_one(&mut *conn)
+    .await?;
+    if taken >= i64::from(ready) {
+        return Ok(None);
+    }
     let free: Option<(Uuid, i32)> = sqlx::query_as(
         "select b.bed_id, b.number from bed b
          where b.facility_id = $1 and b.capability = $2 and b.number <= $3

@@ -139,6 +139,10 @@ impl Admission {
     /// Once the patient is there.
     pub fn cancel(&mut self, now: OffsetDateTime) -> Result<(), Text> {
         self.expect(&[State::Requested, State::Offered, State::Accepted], now)?;
+        // A facility that never accepted has nothing to lose by this, and is not told of it.
+        if self.state != State::Accepted {
+            self.facility_id = None;
+        }
         self.state = State::Cancelled;
         self.held_until = None;
         self.step(now);

@@ -80,9 +80,12 @@ impl Beds {
         let held = cases::find(&mut conn, &[id]).await?.remove(&id);
         drop(conn);
         let now = self.clock.now();
-        match held.filter(|case| !cases::relations(case, caller, now).is_empty()) {
-            Some(case) => Ok(case),
-            None => cases::ask(&self.registry, id).await?.ok_or(Error::NotFound("case")),
+        let shows = |case: &CaseChanged| !cases::relations(case, caller, now).is_empty();
+        // A facility that was asked has no relation yet: its copy is good as it is.
+        let facility = matches!(caller.kind, Kind::Hospital | Kind::LodgingFacility);
+        match held {
+            Some(case) if facility || shows(&case) => Ok(case),
+            _ => cases::ask(&self.registry, id).await?.ok_or(Error::NotFound("case")),
         }
     }
 
@@ -212,10 +215,13 @@ impl Beds {
         who: Who,
     ) -> Result<Begun, Error> {
         let id = Uuid::try_parse(admission_id).map_err(|_| Error::NotFound("admission"))?;
+        let mut conn = self.base.pool.acquire().await?;
+        let case_id = store::find(&mut conn, id).await?.map(|admission| admission.case_id);
+        drop(conn);
+        let case = self.case(&caller, case_id.ok_or(Error::NotFound("admission"))?).await?;
         let mut tx = self.base.pool.begin().await?;
         let admission = store::lock(&mut tx, id).await?.ok_or(Error::NotFound("admission"))?;
         let now = self.clock.now();
-        let case = cases::find(&mut tx, &[admission.case_id]).await?.remove(&admission.case_id).unwrap_or_default();
         let seen = match who {
             Who::Coordinator => {
                 let relations = cases::relations(&case, &caller, now);
@@ -311,7 +317,8 @@ impl Beds {
         if let Some(stay) = stay {
             store::end_stay(&mut change.tx, stay, now).await?;
         }
-        let reason = self.base.vault.seal(view::REASON, id.as_bytes(), request.reason.as_bytes())?;
+        let row = view::reason_row(id, change.caller.organisation_id);
+        let reason = self.base.vault.seal(view::REASON, &row, request.reason.as_bytes())?;
         store::insert_refusal(&mut change.tx, id, change.caller.organisation_id, now, &reason).await?;
         self.finish(*change, true).await
     }
@@ -380,10 +387,12 @@ impl Beds {
     async fn get(&self, caller: &Caller, request: &GetAdmissionRequest) -> Result<View, Error> {
         let id = Uuid::try_parse(&request.admission_id).map_err(|_| Error::NotFound("admission"))?;
         let now = self.clock.now();
-        let mut tx = self.base.pool.begin().await?;
-        let admission = store::find(&mut tx, id).await?.ok_or(Error::NotFound("admission"))?;
-        let case = cases::find(&mut tx, &[admission.case_id]).await?.remove(&admission.case_id);
+        let mut conn = self.base.pool.acquire().await?;
+        let admission = store::find(&mut conn, id).await?.ok_or(Error::NotFound("admission"))?;
+        drop(conn);
+        let case = Some(self.case(caller, admission.case_id).await?);
         let seen = Self::seen(caller, &admission, case.as_ref(), now).ok_or(Error::NotFound("admission"))?;
+        let mut tx = self.base.pool.begin().await?;
         let refusals = store::refusals(&mut tx, &[id]).await?;
         self.audit(&mut tx, caller, "GetAdmission", None, &[admission.case_id]).await?;
         tx.commit().await?;
@@ -427,12 +436,9 @@ impl Beds {
 
 /// Relations that look for a bed.
 fn must(relations: &[Relation]) -> Result<(), Error> {
-    let may = |relation: &Relation| {
-        matches!(relation, Relation::ResponsibleCentre | Relation::ReceivingCentre | Relation::Prefecture)
-    };
     match relations {
         [] => Err(Error::NotFound("case")),
-        _ if relations.iter().any(may) => Ok(()),
+        _ if relations.iter().copied().any(view::looks_for_a_bed) => Ok(()),
         _ => Err(Error::Denied(text(
             "入院調整を行う権限がありません。",
             "Your relation to this person does not allow looking for a bed.",

@@ -149,13 +149,13 @@ pub(crate) async fn list(
         Whose::Prefecture(_) => {
             "select * from admission where prefecture = $2 and $1 is null
                and (updated_at, admission_id) < (timestamptz 'epoch' + $3 * interval '1 microsecond', $4)
-               and ($5 = 0 or state = $5) and $6 is not null
+               and ($5 = 0 or case when state = 2 and held_until <= $6 then 1 else state end = $5)
              order by updated_at desc, admission_id desc limit $7"
         }
         Whose::Requester(_) => {
             "select * from admission where requested_by = $1 and $2 = 0::smallint
                and (updated_at, admission_id) < (timestamptz 'epoch' + $3 * interval '1 microsecond', $4)
-               and ($5 = 0 or state = $5) and $6 is not null
+               and ($5 = 0 or case when state = 2 and held_until <= $6 then 1 else state end = $5)
              order by updated_at desc, admission_id desc limit $7"
         }
     };
@@ -185,13 +185,16 @@ pub(crate) async fn keep_stay(conn: &mut PgConnection, id: Uuid) -> sqlx::Result
     Ok(())
 }
 
-/// A stay ends: the bed is free from here on.
+/// A stay ends, if it has not ended by itself: the bed is free from here on.
 pub(crate) async fn end_stay(conn: &mut PgConnection, id: Uuid, at: OffsetDateTime) -> sqlx::Result<()> {
-    sqlx::query("update stay set during = tstzrange(lower(during), greatest(lower(during), $2)) where stay_id = $1")
-        .bind(id)
-        .bind(at)
-        .execute(conn)
-        .await?;
+    sqlx::query(
+        "update stay set during = tstzrange(lower(during), least(upper(during), greatest(lower(during), $2)))
+         where stay_id = $1",
+    )
+    .bind(id)
+    .bind(at)
+    .execute(conn)
+    .await?;
     Ok(())
 }
 

@@ -46,7 +46,8 @@ pub(crate) fn admission(
         held_until: admission.held_until.filter(|_| state == AdmissionState::Offered).map(to_proto),
         etag: admission.version.to_string(),
         requested_by_id: admission.requested_by.to_string(),
-        facts: case.map(facts),
+        // Who has left is no longer the facility's to follow.
+        facts: case.filter(|_| !(matches!(seen, As::Facility) && state == AdmissionState::Left)).map(facts),
         refusals: Vec::new(),
         requested_at: Some(to_proto(admission.requested_at)),
         arrived_at: admission.arrived_at.map(to_proto),
@@ -58,8 +59,9 @@ pub(crate) fn admission(
         As::Facility if admission.capability == Capability::LodgingRoom => vec![Relation::LodgingFacility],
         As::Facility => vec![Relation::TreatingInstitution],
         As::Related(relations) => {
-            for row in refusals.iter().filter(|row| row.admission_id == admission.id) {
-                let reason = vault.open(REASON, row.admission_id.as_bytes(), &row.reason)?;
+            let looks = relations.iter().copied().any(looks_for_a_bed);
+            for row in refusals.iter().filter(|row| looks && row.admission_id == admission.id) {
+                let reason = vault.open(REASON, &reason_row(row.admission_id, row.facility_id), &row.reason)?;
                 view.refusals.push(Refusal {
                     facility_id: row.facility_id.to_string(),
                     at: Some(to_proto(row.at)),
@@ -70,6 +72,16 @@ pub(crate) fn admission(
         }
     };
     classes::mask(&view, "hersys.beds.v1.Admission", &relations).map_err(Error::Internal)
+}
+
+/// What a reason is bound to: this admission, this facility.
+pub(crate) fn reason_row(admission: Uuid, facility: Uuid) -> Vec<u8> {
+    [admission.as_bytes().as_slice(), facility.as_bytes().as_slice()].concat()
+}
+
+/// Relations that look for a bed.
+pub(crate) fn looks_for_a_bed(relation: Relation) -> bool {
+    matches!(relation, Relation::ResponsibleCentre | Relation::ReceivingCentre | Relation::Prefecture)
 }
 
 fn facts(case: &CaseChanged) -> CodedFacts {

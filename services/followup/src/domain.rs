@@ -11,6 +11,8 @@ use crate::rules;
 
 /// A first report is not due sooner than this after the plan opens.
 const SETTLE: time::Duration = time::Duration::hours(4);
+/// A report made earlier than this before its deadline is kept, and does not stand for it.
+const WINDOW: time::Duration = time::Duration::hours(12);
 
 /// What should be the case for somebody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +86,11 @@ pub fn wanted(case: &CaseChanged, today: Date) -> Wanted {
         return Wanted::Closed(Reason::Negative);
     }
     Wanted::Active(None)
+}
+
+/// Whether a report at a moment answers what is due then: not what was due before, and not what is due only tomorrow.
+pub fn counts(at: OffsetDateTime, opens_at: OffsetDateTime, due_at: OffsetDateTime) -> bool {
+    at >= opens_at && at >= due_at - WINDOW
 }
 
 /// When the first report of a plan that opens now is due.
@@ -237,7 +244,7 @@ mod tests {
     };
     use time::macros::{date, datetime};
 
-    use super::{Reason, Wanted, Worry, first_due, level, next_due, wanted, worries};
+    use super::{Reason, Wanted, Worry, counts, first_due, level, next_due, wanted, worries};
 
     const TODAY: time::Date = date!(2020 - 06 - 10);
 
@@ -281,6 +288,14 @@ mod tests {
         assert_eq!(due(datetime!(2020-06-10 20:00 +9)), datetime!(2020-06-11 08:30 +9));
         let once = ["08:30".to_owned()];
         assert_eq!(first_due(datetime!(2020-06-10 08:00 +9), &once), datetime!(2020-06-11 08:30 +9));
+    }
+
+    #[test]
+    fn a_second_report_in_the_evening_does_not_stand_for_tomorrow() {
+        let (before, due) = (datetime!(2020-06-10 08:30 +9), datetime!(2020-06-11 08:30 +9));
+        assert!(!counts(datetime!(2020-06-10 18:00 +9), before, due));
+        assert!(counts(datetime!(2020-06-10 21:00 +9), before, due));
+        assert!(!counts(datetime!(2020-06-10 07:00 +9), before, due), "that one stands for the day itself");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use proto::{
     followup::{PlanState, ReportMissed, TaskKind},
     registry::CaseChanged,
 };
-use runtime::clock::{day_in_japan, to_proto};
+use runtime::clock::to_proto;
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -17,7 +17,8 @@ use crate::{
     domain::{self, Reason},
     events::number,
     rpc::Followups,
-    store::{self, NewSlot, PlanChange, PlanRow},
+    slots::{self, Wanted},
+    store::{self, PlanChange, PlanRow},
     worklist::{self, NewTask},
 };
 
@@ -100,26 +101,29 @@ async fn go_on(
     let ids: Vec<Uuid> = missed.iter().map(|(id, _)| *id).collect();
     let plans: HashMap<Uuid, PlanRow> =
         store::plans(conn, &ids).await?.into_iter().map(|plan| (plan.case_id, plan)).collect();
-    let (mut open, mut over) = (Vec::new(), Vec::new());
-    for (case_id, due_at) in missed {
-        let Some(plan) = plans.get(case_id) else { continue };
-        match next_slot(plan, *due_at, now) {
-            Some(slot) => open.push(slot),
-            None => over.push(closing(*case_id, found.get(case_id).and_then(worklist::owner))),
-        }
-    }
-    store::open_slots(conn, &open).await?;
+    let wanted: Vec<Wanted> =
+        missed.iter().filter_map(|(id, due_at)| Some(next_slot(plans.get(id)?, *due_at, now))).collect();
+    let opened = slots::open(conn, wanted).await?;
+    let over: Vec<PlanChange> = ids
+        .iter()
+        .filter(|id| !opened.contains_key(id))
+        .map(|id| closing(*id, found.get(id).and_then(worklist::owner)))
+        .collect();
     if !over.is_empty() {
         store::save_plans(conn, &over, &[], now).await?;
     }
     Ok(())
 }
 
-/// The slot after one; `None` where it would lie after the last day.
-pub(crate) fn next_slot(plan: &PlanRow, due_at: OffsetDateTime, now: OffsetDateTime) -> Option<NewSlot> {
-    let next = domain::next_due(due_at.max(now), &plan.times);
-    let over = plan.last_day.is_some_and(|last| day_in_japan(next) > last);
-    (!over).then_some(NewSlot { case_id: plan.case_id, opens_at: due_at, due_at: next })
+/// The slot after one.
+pub(crate) fn next_slot(plan: &PlanRow, due_at: OffsetDateTime, now: OffsetDateTime) -> Wanted {
+    Wanted {
+        case_id: plan.case_id,
+        opens_at: due_at,
+        due_at: domain::next_due(due_at.max(now), &plan.times),
+        times: plan.times.clone(),
+        last_day: plan.last_day,
+    }
 }
 
 /// A plan whose days are over.

@@ -13,9 +13,9 @@ use uuid::Uuid;
 
 use crate::{
     domain::{self, Reason, Wanted},
-    rules,
-    store::{self, NewSlot, PlanChange, PlanRow},
-    worklist,
+    due, rules, slots,
+    store::{self, PlanChange, PlanRow},
+    worklist::{self, Closing},
 };
 
 /// Hears the registry.
@@ -66,8 +66,19 @@ pub(crate) async fn take(conn: &mut PgConnection, versions: &[CaseChanged], now:
         store::save_plans(conn, &steps.plans, &rules::observation().times, now).await?;
     }
     store::void_slots(conn, &steps.void).await?;
-    store::open_slots(conn, &steps.open).await?;
-    worklist::close_tasks(conn, &steps.close, true, now).await?;
+    let opened = slots::open(conn, steps.open.clone()).await?;
+    let over: Vec<PlanChange> = steps
+        .open
+        .iter()
+        .filter(|slot| !opened.contains_key(&slot.case_id))
+        .map(|slot| {
+            due::closing(slot.case_id, steps.plans.iter().find(|p| p.case_id == slot.case_id).and_then(|p| p.owner))
+        })
+        .collect();
+    if !over.is_empty() {
+        store::save_plans(conn, &over, &[], now).await?;
+    }
+    worklist::close_tasks(conn, &steps.close, Closing::Everything, now).await?;
     let workers: Vec<(Uuid, Vec<Uuid>)> = fresh
         .iter()
         .filter(|(id, _)| held.contains_key(id))
@@ -84,7 +95,7 @@ pub(crate) async fn take(conn: &mut PgConnection, versions: &[CaseChanged], now:
 struct Steps {
     plans: Vec<PlanChange>,
     void: Vec<Uuid>,
-    open: Vec<NewSlot>,
+    open: Vec<slots::Wanted>,
     close: Vec<Uuid>,
 }
 
@@ -111,13 +122,22 @@ impl Steps {
         match wanted {
             Wanted::Active(_) if held.is_none_or(|plan| plan.due_at.is_none()) => {
                 let times = held.map_or(&rules::observation().times, |plan| &plan.times);
-                self.open.push(NewSlot { case_id: id, opens_at: now, due_at: domain::first_due(now, times) });
+                self.open.push(slots::Wanted {
+                    case_id: id,
+                    opens_at: now,
+                    due_at: domain::first_due(now, times),
+                    times: times.clone(),
+                    last_day,
+                });
             }
             Wanted::Active(_) => {}
             Wanted::Paused => self.void.push(id),
-            Wanted::Closed(_) => {
+            Wanted::Closed(reason) => {
                 self.void.push(id);
-                self.close.push(id);
+                // What worries outlives a negative test and the last day; the end of the episode ends it.
+                if reason == Reason::Ended {
+                    self.close.push(id);
+                }
             }
         }
     }

@@ -7,6 +7,7 @@ mod form;
 mod release;
 mod rpc;
 mod rules;
+mod slots;
 mod store;
 mod view;
 mod watch;

@@ -18,6 +18,7 @@ pub(crate) struct Known {
     /// No symptoms at diagnosis.
     carrier: bool,
     in_hospital: bool,
+    ventilated: bool,
     /// 症状軽快日.
     pub relieved: Option<Date>,
     /// Negative samples in a row, newest first.
@@ -33,6 +34,7 @@ impl Known {
             sampled: day(&case.test_date),
             carrier: case.diagnosis_class == i32::from(DiagnosisClass::AsymptomaticCarrier),
             in_hospital: case.placement == i32::from(Placement::Hospital),
+            ventilated: case.was_ventilated,
             relieved,
             negatives: case.negative_test_dates.iter().filter_map(|text| day(text)).collect(),
         }
@@ -45,10 +47,9 @@ pub(crate) fn evaluate(rule: &Release, known: &Known, on: Date) -> ReleaseEvalua
     let symptomatic = known.onset.is_some() || !known.carrier;
     let ways = if symptomatic { &rule.symptomatic } else { &rule.asymptomatic };
     let zero = if symptomatic { known.onset } else { known.sampled };
-    let setting = if known.in_hospital { Setting::Hospital } else { Setting::Elsewhere };
     let tried: Vec<Vec<Checked>> = ways
         .iter()
-        .filter(|way| way.setting.is_none_or(|wanted| wanted == setting))
+        .filter(|way| is_for(way, known, rule))
         .map(|way| check(way, known, zero, symptomatic, on))
         .collect();
     let met = tried.iter().find(|conditions| conditions.iter().all(|condition| condition.holds));
@@ -65,6 +66,19 @@ pub(crate) fn evaluate(rule: &Release, known: &Known, on: Date) -> ReleaseEvalua
         source: rule.source.clone(),
         conditions: shown.into_iter().map(|c| Condition { holds: c.holds, ja: c.ja, en: c.en }).collect(),
         earliest_day: earliest.map(|day| day.to_string()).unwrap_or_default(),
+    }
+}
+
+/// Whether a way is open to somebody.
+fn is_for(way: &Way, known: &Known, rule: &Release) -> bool {
+    let strict = rule.symptomatic.iter().any(|way| way.setting == Some(Setting::Ventilated));
+    let for_the_ventilated = strict && known.ventilated;
+    match way.setting {
+        Some(Setting::Ventilated) => known.ventilated,
+        Some(Setting::Others) => !known.ventilated,
+        Some(Setting::Hospital) => known.in_hospital && !for_the_ventilated,
+        Some(Setting::Elsewhere) => !known.in_hospital && !for_the_ventilated,
+        None => true,
     }
 }
 
@@ -103,15 +117,19 @@ fn check(way: &Way, known: &Known, zero: Option<Date>, symptomatic: bool, on: Da
         let before = zero.zip(known.relieved).is_some_and(|(zero, relieved)| (relieved - zero).whole_days() < days);
         found.push(Checked {
             holds: before,
-            ja: format!("{zero_ja}から{days}日以内に症状軽快"),
-            en: format!("relief within {days} days of {zero_en}"),
+            ja: format!("{zero_ja}から{days}日経過より前に症状軽快"),
+            en: format!("relief before {days} days had passed since {zero_en}"),
             earliest: before.then_some(Date::MIN),
         });
     }
     if way.negative_tests {
         let (second, first) = (known.negatives.first().copied(), known.negatives.get(1).copied());
         let after_relief = |first: Date| !symptomatic || known.relieved.is_some_and(|relieved| first > relieved);
-        let apart = first.zip(second).is_some_and(|(first, second)| second > first && after_relief(first));
+        // "Six days, then two tests": what was sampled before those days does not count.
+        let after_days =
+            |first: Date| way.days.is_none_or(|days| zero.is_some_and(|zero| (first - zero).whole_days() > days));
+        let apart =
+            first.zip(second).is_some_and(|(first, second)| second > first && after_relief(first) && after_days(first));
         found.push(Checked {
             holds: apart,
             ja: format!("24時間以上あけた2回の陰性（{}、{}）", shown(first, "なし"), shown(second, "なし")),
@@ -184,6 +202,30 @@ mod tests {
         assert!(met(&carrier, date!(2020 - 06 - 26)));
         let fell_ill = Known { onset: Some(date!(2020 - 06 - 20)), ..carrier };
         assert!(!met(&fell_ill, date!(2020 - 06 - 26)), "symptoms start the count anew");
+    }
+
+    #[test]
+    fn without_symptoms_tests_count_only_after_six_days() {
+        let rule = rules::release(date!(2020 - 06 - 20)).unwrap();
+        let carrier = |first, second| Known {
+            carrier: true,
+            sampled: Some(date!(2020 - 06 - 15)),
+            negatives: vec![second, first],
+            ..Known::default()
+        };
+        let on = date!(2020 - 06 - 24);
+        assert!(!evaluate(rule, &carrier(date!(2020 - 06 - 17), date!(2020 - 06 - 18)), on).met);
+        assert!(evaluate(rule, &carrier(date!(2020 - 06 - 22), date!(2020 - 06 - 23)), on).met);
+    }
+
+    #[test]
+    fn from_february_2021_the_ventilated_wait_fifteen_days() {
+        let onset = Some(date!(2021 - 03 - 01));
+        let known = Known { onset, relieved: Some(date!(2021 - 03 - 08)), ..Known::default() };
+        assert!(met(&known, date!(2021 - 03 - 12)));
+        let ventilated = Known { ventilated: true, ..known };
+        assert!(!met(&ventilated, date!(2021 - 03 - 16)));
+        assert!(met(&ventilated, date!(2021 - 03 - 17)));
     }
 
     #[test]

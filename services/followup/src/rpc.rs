@@ -1,5 +1,7 @@
 //! The RPCs of follow-up.
 
+use std::collections::HashMap;
+
 use access::{
     Caller, Door,
     audit::{self, Act, Actor},
@@ -11,7 +13,7 @@ use japan::date;
 use prost::Message as _;
 use proto::{
     followup::{
-        AcknowledgeAlertRequest, AcknowledgeAlertResponse, AdjustPlanRequest, AlertRaised, CareVisit,
+        AcknowledgeAlertRequest, AcknowledgeAlertResponse, AdjustPlanRequest, AlertLevel, AlertRaised, CareVisit,
         EvaluateReleaseRequest, Followup, GetFollowupRequest, GetReportFormRequest, HealthReport, ListWorklistRequest,
         ListWorklistResponse, Plan, RecordCareVisitRequest, RecordCareVisitResponse, RecordContactAttemptRequest,
         RecordContactAttemptResponse, ReleaseEvaluation, ReportForm, ReportSubmitted, SubmitReportRequest,
@@ -37,14 +39,18 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use crate::{
-    domain, due, events, form, release, rules,
-    store::{self, AttemptRow, NewReport, NewSlot, PlanRow},
+    domain, due, events, form, release, rules, slots,
+    store::{self, AttemptRow, NewReport, PlanRow},
     view, watch,
-    worklist::{self, After, NewAlert, NewTask, TaskRow},
+    worklist::{self, After, Closing, NewAlert, NewTask, TaskRow},
 };
 
 /// How far ahead the next report may be agreed.
 const AHEAD: Duration = Duration::days(14);
+/// How often a report looks again at a slot that moved on under it.
+const TRIES: usize = 5;
+/// How long names may keep a worklist waiting.
+const NAMES: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// The follow-up service.
 #[derive(Clone)]
@@ -91,6 +97,8 @@ impl Followups {
         let id = Uuid::try_parse(case_id).map_err(|_| Error::NotFound("case"))?;
         let mut conn = self.base.pool.acquire().await?;
         let held = cases::find(&mut conn, &[id]).await?.remove(&id);
+        // Nobody keeps a connection while asking somebody else.
+        drop(conn);
         let now = self.clock.now();
         let sees = |case: &CaseChanged| !cases::relations(case, caller, now).is_empty();
         // A relation given a moment ago may be on its way too.
@@ -128,16 +136,42 @@ impl Followups {
         let (report, form) =
             form::check(request.report.unwrap_or_default(), &request.form_version, self.clock.today_in_japan())
                 .map_err(Error::Invalid)?;
-        let known = self.known(&caller, &request.case_id).await?;
-        known.must(may_report)?;
-        let now = self.clock.now();
-        let worries = domain::worries(&report);
-        let level = domain::level(&worries);
+        // A slot that moved on while this waited for its plan is looked at again.
+        for _ in 0..TRIES {
+            if let Some(answer) = self.submit_once(&caller, &key, &request.case_id, &report, &form.version).await? {
+                return Ok(answer);
+            }
+        }
+        Err(Error::Unavailable)
+    }
 
+    /// Stores a report with everything that follows from it; `None` where somebody else settled its slot meanwhile.
+    async fn submit_once(
+        &self,
+        caller: &Caller,
+        key: &data::request::Key,
+        case_id: &str,
+        report: &HealthReport,
+        form_version: &str,
+    ) -> Result<Option<SubmitReportResponse>, Error> {
+        let now = self.clock.now();
+        let id = Uuid::try_parse(case_id).map_err(|_| Error::NotFound("case"))?;
         let mut tx = self.base.pool.begin().await?;
-        store::lock_plans(&mut tx, &[known.id]).await?;
-        let plan = store::plans(&mut tx, &[known.id]).await?.pop();
+        let locked = store::lock_case(&mut tx, id).await?;
+        let near = locked.as_ref().and_then(|(facts, _)| Self::stands(caller, facts, now));
+        let (known, plan) = if let (Some(known), Some((_, plan))) = (near, locked) {
+            (known, Some(plan))
+        } else {
+            // Not heard of yet, or not with this relation: asked for before a transaction of its own begins.
+            drop(tx);
+            let known = self.known(caller, case_id).await?;
+            tx = self.base.pool.begin().await?;
+            (known, store::lock_case(&mut tx, id).await?.map(|(_, plan)| plan))
+        };
+        known.must(may_report)?;
         let step = Step::of(plan.as_ref(), now);
+        let worries = domain::worries(report);
+        let level = domain::level(&worries);
         let (report_id, alert_id) = (Uuid::now_v7(), level.map(|_| Uuid::now_v7()));
         let answer = SubmitReportResponse {
             report_id: report_id.to_string(),
@@ -145,60 +179,75 @@ impl Followups {
             alert_id: alert_id.map(|id| id.to_string()).unwrap_or_default(),
             advice: domain::advice(level).shown().to_owned(),
         };
-        if let Some(answer) = once::claim_with(&mut tx, &self.base.vault, &key, &answer).await? {
-            return Ok(answer);
+        if let Some(answer) = once::claim_with(&mut tx, &self.base.vault, key, &answer).await? {
+            return Ok(Some(answer));
         }
-        let message = view::sealed(&self.base.vault, view::MESSAGE, report_id, &report.message)?;
-        let coded = HealthReport { message: String::new(), ..report };
         let new = NewReport {
             id: report_id,
-            case_id: known.id,
+            case_id: id,
             at: now,
             by_organisation: Some(caller.organisation_id).filter(|id| !id.is_nil()),
-            form_version: &form.version,
-            answers: coded.encode_to_vec(),
-            message,
+            form_version,
+            answers: HealthReport { message: String::new(), ..report.clone() }.encode_to_vec(),
+            message: view::sealed(&self.base.vault, view::MESSAGE, report_id, &report.message)?,
+            version: known.case.version,
             answers_slot: step.answers,
         };
-        store::insert_report(&mut tx, &new).await?;
-        if let Some(slot) = step.open {
-            store::open_slots(&mut tx, &[slot]).await?;
-        } else if step.over {
-            store::save_plans(&mut tx, &[due::closing(known.id, worklist::owner(&known.case))], &[], now).await?;
+        if !store::insert_report(&mut tx, &new).await? {
+            return Ok(None);
         }
-        self.audit(&mut tx, &caller, key.rpc, Some(key.request_id), &[known.id]).await?;
-        let submitted = ReportSubmitted {
-            report_id: report_id.to_string(),
-            case_id: known.id.to_string(),
-            at: Some(to_proto(now)),
-        };
+        if let Some(slot) = step.open
+            && slots::open(&mut tx, vec![slot]).await?.is_empty()
+        {
+            store::save_plans(&mut tx, &[due::closing(id, worklist::owner(&known.case))], &[], now).await?;
+        }
+        self.audit(&mut tx, caller, key.rpc, Some(key.request_id), &[id]).await?;
+        let submitted =
+            ReportSubmitted { report_id: report_id.to_string(), case_id: id.to_string(), at: Some(to_proto(now)) };
         outbox::add(&mut tx, "report.submitted", &submitted).await?;
-        if let (Some(alert_id), Some(level)) = (alert_id, level) {
-            let reasons: Vec<i16> = worries.iter().map(|worry| worry.number()).collect();
-            let level_number = i16::try_from(i32::from(level)).unwrap_or(0);
-            let alert = NewAlert {
-                id: alert_id,
-                case_id: known.id,
-                report_id,
-                level: level_number,
-                reasons: &reasons,
-                raised_at: now,
-                owner: worklist::owner(&known.case),
-            };
-            worklist::insert_alert(&mut tx, &alert).await?;
-            let kind = if level == proto::followup::AlertLevel::Urgent { TaskKind::Alert } else { TaskKind::Caution };
-            let workers = worklist::workers(&known.case, now);
-            worklist::add_tasks(&mut tx, &[NewTask { id: alert_id, case_id: known.id, kind, since: now, workers }])
-                .await?;
-            let raised =
-                AlertRaised { alert_id: alert_id.to_string(), case_id: known.id.to_string(), level: level.into() };
-            outbox::add(&mut tx, "alert.raised", &raised).await?;
+        if let Some(alert_id) = alert_id {
+            Self::raise(&mut tx, &known, (alert_id, report_id), &worries, now).await?;
         }
         tx.commit().await?;
         if alert_id.is_some() {
             self.arrived();
         }
-        Ok(answer)
+        Ok(Some(answer))
+    }
+
+    /// How a caller stands to a case as announced last; `None` where it shows the caller nothing.
+    fn stands(caller: &Caller, facts: &[u8], now: OffsetDateTime) -> Option<Known> {
+        let case = CaseChanged::decode(facts).ok()?;
+        let relations = cases::relations(&case, caller, now);
+        let id = Uuid::try_parse(&case.case_id).ok()?;
+        (!relations.is_empty()).then_some(Known { case, id, relations })
+    }
+
+    /// Raises an alert, with a task for those who look after the person.
+    async fn raise(
+        conn: &mut PgConnection,
+        known: &Known,
+        (alert_id, report_id): (Uuid, Uuid),
+        worries: &[domain::Worry],
+        now: OffsetDateTime,
+    ) -> Result<(), Error> {
+        let level = domain::level(worries).unwrap_or_default();
+        let reasons: Vec<i16> = worries.iter().map(|worry| worry.number()).collect();
+        let alert = NewAlert {
+            id: alert_id,
+            case_id: known.id,
+            report_id,
+            level: i16::try_from(i32::from(level)).unwrap_or(0),
+            reasons: &reasons,
+            raised_at: now,
+            owner: worklist::owner(&known.case),
+        };
+        worklist::insert_alert(conn, &alert).await?;
+        let kind = if level == AlertLevel::Urgent { TaskKind::Alert } else { TaskKind::Caution };
+        let workers = worklist::workers(&known.case, now);
+        worklist::add_tasks(conn, &[NewTask { id: alert_id, case_id: known.id, kind, since: now, workers }]).await?;
+        let raised = AlertRaised { alert_id: alert_id.to_string(), case_id: known.id.to_string(), level: level.into() };
+        Ok(outbox::add(conn, "alert.raised", &raised).await?)
     }
 
     async fn get(&self, caller: &Caller, request: &GetFollowupRequest) -> Result<Followup, Error> {
@@ -212,6 +261,13 @@ impl Followups {
 
     async fn adjust(&self, caller: Caller, request: AdjustPlanRequest) -> Result<Plan, Error> {
         let key = once::key(&self.base.vault, &caller, "AdjustPlan", &request.request_id, &request)?;
+        let known = self.known(&caller, &request.case_id).await?;
+        known.must(may_work)?;
+        let mut tx = self.base.pool.begin().await?;
+        store::lock_plans(&mut tx, &[known.id]).await?;
+        if let Some(answer) = once::claim(&mut tx, &self.base.vault, &key).await? {
+            return Ok(answer);
+        }
         let now = self.clock.now();
         let next = request.next_due_at.as_ref().and_then(from_proto);
         if next.is_some_and(|next| next <= now || next > now + AHEAD) {
@@ -221,26 +277,31 @@ impl Followups {
                 "lies within the next 14 days",
             ));
         }
-        let known = self.known(&caller, &request.case_id).await?;
-        known.must(may_work)?;
-        let mut tx = self.base.pool.begin().await?;
-        store::lock_plans(&mut tx, &[known.id]).await?;
-        if let Some(answer) = once::claim(&mut tx, &self.base.vault, &key).await? {
-            return Ok(answer);
-        }
         let plan = store::plans(&mut tx, &[known.id]).await?.pop();
-        let Some(plan) = plan.filter(|plan| plan.due_at.is_some()) else {
+        let Some((plan, awaited)) = plan.and_then(|plan| plan.due_at.map(|due_at| (plan, due_at))) else {
             return Err(Error::Precondition(text(
                 "健康観察中ではないため、変更できません。",
                 "No report is awaited of this person.",
             )));
         };
         let times = if request.times.is_empty() { plan.times.clone() } else { request.times };
+        let by_times = if times == plan.times { awaited } else { domain::next_due(now, &times) };
         store::set_times(&mut tx, known.id, &times).await?;
-        let due_at = next.unwrap_or_else(|| domain::next_due(now, &times));
         store::void_slots(&mut tx, &[known.id]).await?;
-        let opens_at = plan.opens_at.unwrap_or(now);
-        store::open_slots(&mut tx, &[NewSlot { case_id: known.id, opens_at, due_at }]).await?;
+        let slot = slots::Wanted {
+            case_id: known.id,
+            opens_at: plan.opens_at.unwrap_or(now),
+            due_at: next.unwrap_or(by_times),
+            times: times.clone(),
+            last_day: plan.last_day,
+        };
+        let Some(due_at) = slots::open(&mut tx, vec![slot]).await?.remove(&known.id) else {
+            return Err(Error::invalid(
+                "next_due_at",
+                "観察期間の最終日より後です",
+                "lies after the last day of observation",
+            ));
+        };
         self.audit(&mut tx, &caller, key.rpc, Some(key.request_id), &[known.id]).await?;
         let answer = view::plan(&PlanRow { times, due_at: Some(due_at), ..plan });
         once::answer(&mut tx, &self.base.vault, &key, &answer).await?;
@@ -252,48 +313,48 @@ impl Followups {
         let after = After::parse(&request.page_token)
             .ok_or_else(|| Error::invalid("page_token", "不正なページトークンです", "is no page token"))?;
         let size = page::size(request.page_size);
-        let mut tx = self.base.pool.begin().await?;
-        let rows = worklist::page(&mut tx, caller.organisation_id, after, size).await?;
+        let mut conn = self.base.pool.acquire().await?;
+        let rows = worklist::page(&mut conn, caller.organisation_id, after, size).await?;
+        drop(conn);
         let next = rows.last().filter(|_| i64::try_from(rows.len()).is_ok_and(|n| n == size)).map(After::token);
-        let tasks = self.tasks(&mut tx, caller, "ListWorklist", &rows).await?;
-        tx.commit().await?;
+        let tasks = self.tasks(caller, "ListWorklist", &rows).await?;
         Ok(ListWorklistResponse { tasks, next_page_token: next.unwrap_or_default() })
     }
 
+    /// Names of some cases' persons. They live with their owner; without it the work goes on by number.
+    async fn names(&self, ids: &[Uuid]) -> HashMap<String, Person> {
+        let request = BatchGetPersonHeadersRequest { case_ids: ids.iter().map(Uuid::to_string).collect() };
+        let mut registry = self.registry.clone();
+        if let Ok(Ok(answer)) = tokio::time::timeout(NAMES, registry.batch_get_person_headers(request)).await {
+            let headers = answer.into_inner().headers;
+            headers.into_iter().filter_map(|header| Some((header.case_id, header.person?))).collect()
+        } else {
+            tracing::warn!("The registry does not tell names");
+            HashMap::new()
+        }
+    }
+
     /// Tasks with the names their callers may see, audited.
-    pub(crate) async fn tasks(
-        &self,
-        conn: &mut PgConnection,
-        caller: &Caller,
-        rpc: &'static str,
-        rows: &[TaskRow],
-    ) -> Result<Vec<Task>, Error> {
+    pub(crate) async fn tasks(&self, caller: &Caller, rpc: &'static str, rows: &[TaskRow]) -> Result<Vec<Task>, Error> {
         if rows.is_empty() {
             return Ok(Vec::new());
         }
         let mut ids: Vec<Uuid> = rows.iter().map(|row| row.case_id).collect();
         ids.sort_unstable();
         ids.dedup();
-        let known = cases::find(conn, &ids).await?;
-        // Names live with their owner. Without it the work goes on by number.
-        let request = BatchGetPersonHeadersRequest { case_ids: ids.iter().map(Uuid::to_string).collect() };
-        let headers = match self.registry.clone().batch_get_person_headers(request).await {
-            Ok(answer) => answer.into_inner().headers,
-            Err(status) => {
-                tracing::warn!(code = ?status.code(), "The registry does not tell names");
-                Vec::new()
-            }
-        };
+        let names = self.names(&ids).await;
+        let mut tx = self.base.pool.begin().await?;
+        let known = cases::find(&mut tx, &ids).await?;
+        let group = |group: Group| i16::try_from(i32::from(group)).unwrap_or(0);
+        let groups = [group(Group::Identity), group(Group::Contact), group(Group::Followup)];
+        let act = Act { actor: Actor::Caller(caller), rpc, groups: &groups, request_id: None, on_behalf_of: None };
+        audit::record(&mut tx, &act, &ids).await?;
+        tx.commit().await?;
         let now = self.clock.now();
-        self.audit(conn, caller, rpc, None, &ids).await?;
         rows.iter()
             .map(|row| {
                 let case_id = row.case_id.to_string();
-                let person: Person = headers
-                    .iter()
-                    .find(|header| header.case_id == case_id)
-                    .and_then(|header| header.person.clone())
-                    .unwrap_or_default();
+                let person = names.get(&case_id).cloned().unwrap_or_default();
                 let relations =
                     known.get(&row.case_id).map(|case| cases::relations(case, caller, now)).unwrap_or_default();
                 let task = Task {
@@ -373,8 +434,12 @@ impl Followups {
             by_organisation: caller.organisation_id,
         };
         store::insert_attempt(&mut tx, &attempt).await?;
-        // Somebody who was reached is no longer overdue, and an alert somebody took is dealt with.
-        let settled = if request.reached { worklist::close_tasks(&mut tx, &[known.id], false, now).await? } else { 0 };
+        // Somebody who was reached is no longer overdue, and the alert the caller took is dealt with.
+        let settled = if request.reached {
+            worklist::close_tasks(&mut tx, &[known.id], Closing::By(caller.user_id), now).await?
+        } else {
+            0
+        };
         self.audit(&mut tx, &caller, key.rpc, Some(key.request_id), &[known.id]).await?;
         let answer = RecordContactAttemptResponse { settled_tasks: i32::try_from(settled).unwrap_or(i32::MAX) };
         once::answer(&mut tx, &self.base.vault, &key, &answer).await?;
@@ -426,29 +491,29 @@ impl Followups {
 /// What a report does to the plan.
 struct Step {
     answers: Option<OffsetDateTime>,
-    open: Option<NewSlot>,
+    open: Option<slots::Wanted>,
     next_due: Option<OffsetDateTime>,
-    over: bool,
 }
 
 impl Step {
     fn of(plan: Option<&PlanRow>, now: OffsetDateTime) -> Self {
         let awaited = plan.and_then(|plan| Some((plan, plan.due_at?, plan.opens_at?)));
         match awaited {
-            // A late report settles what was missed; what is awaited next stays awaited. So does a second one on a day.
-            Some((plan, due_at, opens_at)) if !plan.overdue && opens_at <= now => {
-                let open = due::next_slot(plan, due_at, now);
-                Self { answers: Some(due_at), next_due: open.map(|slot| slot.due_at), over: open.is_none(), open }
+            Some((plan, due_at, opens_at)) if !plan.overdue && domain::counts(now, opens_at, due_at) => {
+                let next = due::next_slot(plan, due_at, now);
+                let next_due = Some(next.due_at).filter(|_| !next.is_over());
+                Self { answers: Some(due_at), next_due, open: Some(next) }
             }
-            Some((_, due_at, _)) => Self { answers: None, open: None, next_due: Some(due_at), over: false },
-            None => Self { answers: None, open: None, next_due: None, over: false },
+            // A late report settles what was missed; what is awaited next stays awaited. So it does after a second one.
+            Some((_, due_at, _)) => Self { answers: None, open: None, next_due: Some(due_at) },
+            None => Self { answers: None, open: None, next_due: None },
         }
     }
 }
 
 /// Relations that report for a person or as the person.
 fn may_report(relation: Relation) -> bool {
-    may_work(relation) || matches!(relation, Relation::Patient | Relation::Proxy | Relation::TreatingInstitution)
+    may_work(relation) || matches!(relation, Relation::Patient | Relation::Proxy)
 }
 
 /// Relations that look after a person.

@@ -87,10 +87,14 @@ pub(crate) struct Way {
     pub negative_tests: bool,
 }
 
-/// Where a person is cared for, as far as release criteria care.
+/// Whom a way is for. Who was ventilated is released by the ways for the ventilated alone.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Setting {
+    /// Was on a ventilator or ECMO.
+    Ventilated,
+    /// Was not.
+    Others,
     /// In hospital.
     Hospital,
     /// At home or in lodging.

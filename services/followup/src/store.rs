@@ -30,14 +30,6 @@ pub(crate) struct PlanChange {
     pub last_day: Option<Date>,
 }
 
-/// A report that becomes due.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct NewSlot {
-    pub case_id: Uuid,
-    pub opens_at: OffsetDateTime,
-    pub due_at: OffsetDateTime,
-}
-
 /// Locks the plans of some cases, in the order of their ids. Whoever changes slots or tasks of a case holds its plan.
 pub(crate) async fn lock_plans(conn: &mut PgConnection, cases: &[Uuid]) -> sqlx::Result<()> {
     sqlx::query("select from plan where case_id = any($1) order by case_id for update")
@@ -52,12 +44,37 @@ pub(crate) async fn plans(conn: &mut PgConnection, cases: &[Uuid]) -> sqlx::Resu
     sqlx::query_as(
         "select p.case_id, p.state, p.reason, p.owner, p.last_day, p.times, s.due_at, s.opens_at,
                 exists (select from task t where t.case_id = p.case_id and t.kind = 1 and t.closed_at is null) as overdue
-         from plan p left join slot s on s.case_id = p.case_id and s.state = 1
+         from plan p left join lateral (
+             select due_at, opens_at from slot where case_id = p.case_id and state = 1 limit 1
+         ) s on true
          where p.case_id = any($1)",
     )
     .bind(cases)
     .fetch_all(conn)
     .await
+}
+
+/// A case as announced last, and its plan, locked: what a report needs, in one statement. The slot may have moved on while
+/// this waited for the lock; whoever answers it checks that it was still open.
+pub(crate) async fn lock_case(conn: &mut PgConnection, case: Uuid) -> sqlx::Result<Option<(Vec<u8>, PlanRow)>> {
+    #[derive(FromRow)]
+    struct Row {
+        facts: Vec<u8>,
+        #[sqlx(flatten)]
+        plan: PlanRow,
+    }
+    let row: Option<Row> = sqlx::query_as(
+        "select c.facts, p.case_id, p.state, p.reason, p.owner, p.last_day, p.times, s.due_at, s.opens_at,
+                exists (select from task t where t.case_id = p.case_id and t.kind = 1 and t.closed_at is null) as overdue
+         from plan p join case_copy c using (case_id) left join lateral (
+             select due_at, opens_at from slot where case_id = p.case_id and state = 1 limit 1
+         ) s on true
+         where p.case_id = $1 for update of p",
+    )
+    .bind(case)
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.map(|row| (row.facts, row.plan)))
 }
 
 /// Opens plans and changes them. Agreed times stay.
@@ -90,24 +107,6 @@ pub(crate) async fn save_plans(
 
 pub(crate) async fn set_times(conn: &mut PgConnection, case: Uuid, times: &[String]) -> sqlx::Result<()> {
     sqlx::query("update plan set times = $2 where case_id = $1").bind(case).bind(times).execute(conn).await?;
-    Ok(())
-}
-
-/// Opens slots. One that was answered or missed stays what it is; one that was void is open again.
-pub(crate) async fn open_slots(conn: &mut PgConnection, slots: &[NewSlot]) -> sqlx::Result<()> {
-    if slots.is_empty() {
-        return Ok(());
-    }
-    sqlx::query(
-        "insert into slot (case_id, opens_at, due_at, state)
-         select *, 1 from unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[])
-         on conflict (case_id, due_at) do update set state = 1, opens_at = excluded.opens_at where slot.state = 4",
-    )
-    .bind(slots.iter().map(|s| s.case_id).collect::<Vec<_>>())
-    .bind(slots.iter().map(|s| s.opens_at).collect::<Vec<_>>())
-    .bind(slots.iter().map(|s| s.due_at).collect::<Vec<_>>())
-    .execute(conn)
-    .await?;
     Ok(())
 }
 
@@ -156,22 +155,27 @@ pub(crate) struct NewReport<'a> {
     pub form_version: &'a str,
     pub answers: Vec<u8>,
     pub message: Option<Vec<u8>>,
+    /// The version of the case it was judged by.
+    pub version: i64,
     /// The slot it answers.
     pub answers_slot: Option<OffsetDateTime>,
 }
 
-/// Stores a report and, in the same statement, settles the slot it answers and the overdue task it comes after.
-pub(crate) async fn insert_report(conn: &mut PgConnection, report: &NewReport<'_>) -> sqlx::Result<()> {
-    sqlx::query(
+/// Stores a report and, in the same statement, settles the slot it answers and the overdue task it comes after. `false`
+/// where the slot is no longer open or the case has changed meanwhile: the caller must not commit then.
+pub(crate) async fn insert_report(conn: &mut PgConnection, report: &NewReport<'_>) -> sqlx::Result<bool> {
+    let (answered, version): (i64, Option<i64>) = sqlx::query_as(
         "with answered as (
-             update slot set state = 2 where case_id = $2 and due_at = $8 and state = 1
+             update slot set state = 2 where case_id = $2 and due_at = $8 and state = 1 returning 1
          ), settled as (
              update task set closed_at = $3 where case_id = $2 and kind = 1 and closed_at is null returning task_id
          ), listed as (
-             delete from worklist where task_id in (select task_id from settled)
+             delete from worklist where case_id = $2 and task_id in (select task_id from settled)
+         ), stored as (
+             insert into report (report_id, case_id, at, by_organisation, form_version, answers, message)
+             values ($1, $2, $3, $4, $5, $6, $7)
          )
-         insert into report (report_id, case_id, at, by_organisation, form_version, answers, message)
-         values ($1, $2, $3, $4, $5, $6, $7)",
+         select (select count(*) from answered), (select version from case_copy where case_id = $2)",
     )
     .bind(report.id)
     .bind(report.case_id)
@@ -181,9 +185,9 @@ pub(crate) async fn insert_report(conn: &mut PgConnection, report: &NewReport<'_
     .bind(&report.answers)
     .bind(&report.message)
     .bind(report.answers_slot)
-    .execute(conn)
+    .fetch_one(conn)
     .await?;
-    Ok(())
+    Ok((report.answers_slot.is_none() || answered == 1) && version == Some(report.version))
 }
 
 /// A stored report.

@@ -1,10 +1,11 @@
 //! Watching a worklist: what arises is sent within a second, until the token ends.
 
-use std::{collections::HashSet, pin::Pin, time::Duration};
+use std::{collections::HashMap, pin::Pin, time::Duration};
 
 use access::Caller;
 use chassis::Error;
 use proto::followup::{Task, TaskKind, WatchAlertsResponse, WatchWorklistResponse};
+use time::OffsetDateTime;
 use tokio::sync::mpsc;
 use tokio_stream::{Stream, StreamExt as _, wrappers::ReceiverStream};
 use tonic::Status;
@@ -67,9 +68,10 @@ async fn watch(
     let mut newest = started;
     // What was there before is not news.
     let mut conn = service.base.pool.acquire().await?;
-    let old = worklist::since(&mut conn, caller.organisation_id, started - OVERLAP, 10_000).await?;
+    let old = worklist::since(&mut conn, caller.organisation_id, from, started - OVERLAP, &[], 10_000).await?;
     drop(conn);
-    let mut seen: HashSet<Uuid> = old.iter().filter(|row| row.since <= started).map(|row| row.task_id).collect();
+    let mut seen: HashMap<Uuid, OffsetDateTime> =
+        old.iter().filter(|row| row.since <= started).map(|row| (row.task_id, row.since)).collect();
     if sender.send(Ok(Vec::new())).await.is_err() {
         return Ok(());
     }
@@ -77,24 +79,20 @@ async fn watch(
         if !service.base.directory.still_good(caller, service.clock.now(), false) {
             return Err(Error::Unauthenticated);
         }
-        let mut tx = service.base.pool.begin().await?;
-        let rows = worklist::since(&mut tx, caller.organisation_id, newest - OVERLAP, BATCH + 1_000).await?;
-        let wanted = |kind: i16| i32::from(kind) >= i32::from(from);
-        let fresh: Vec<_> = rows
-            .into_iter()
-            .filter(|row| wanted(row.kind) && !seen.contains(&row.task_id))
-            .take(usize::try_from(BATCH).unwrap_or(100))
-            .collect();
+        let edge = newest - OVERLAP;
+        seen.retain(|_, since| *since >= edge);
+        let known: Vec<Uuid> = seen.keys().copied().collect();
+        let mut conn = service.base.pool.acquire().await?;
+        let fresh = worklist::since(&mut conn, caller.organisation_id, from, edge, &known, BATCH).await?;
+        drop(conn);
         let Some(last) = fresh.last() else {
-            drop(tx);
             let _ = tokio::time::timeout(POLL, arrivals.changed()).await;
             tokio::time::sleep(PAUSE).await;
             continue;
         };
         newest = newest.max(last.since);
-        seen.extend(fresh.iter().map(|row| row.task_id));
-        let tasks = service.tasks(&mut tx, caller, "WatchWorklist", &fresh).await?;
-        tx.commit().await?;
+        seen.extend(fresh.iter().map(|row| (row.task_id, row.since)));
+        let tasks = service.tasks(caller, "WatchWorklist", &fresh).await?;
         if sender.send(Ok(tasks)).await.is_err() {
             return Ok(());
         }

@@ -199,27 +199,45 @@ pub(crate) async fn relist(conn: &mut PgConnection, cases: &[(Uuid, Vec<Uuid>)])
     list(conn, &pairs).await
 }
 
-/// Closes tasks of some cases: overdue reports only, or everything. Returns how many.
+/// Which tasks are closed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Closing {
+    /// The episode has ended.
+    Everything,
+    /// Somebody reached the person: overdue reports, and the alerts this worker has taken.
+    By(Uuid),
+}
+
+/// Closes tasks of some cases. Returns how many.
 pub(crate) async fn close_tasks(
     conn: &mut PgConnection,
     cases: &[Uuid],
-    all: bool,
+    closing: Closing,
     at: OffsetDateTime,
 ) -> sqlx::Result<u64> {
     if cases.is_empty() {
         return Ok(0);
     }
+    let worker = match closing {
+        Closing::Everything => None,
+        Closing::By(user) => Some(user),
+    };
     let closed: Vec<Uuid> = sqlx::query_scalar(
         "update task set closed_at = $3
-         where case_id = any($1) and closed_at is null and ($2 or kind = 1 or owner_user is not null) returning task_id",
+         where case_id = any($1) and closed_at is null and ($2::uuid is null or kind = 1 or owner_user = $2)
+         returning task_id",
     )
     .bind(cases)
-    .bind(all)
+    .bind(worker)
     .bind(at)
     .fetch_all(&mut *conn)
     .await?;
     if !closed.is_empty() {
-        sqlx::query("delete from worklist where task_id = any($1)").bind(&closed).execute(conn).await?;
+        sqlx::query("delete from worklist where case_id = any($1) and task_id = any($2)")
+            .bind(cases)
+            .bind(&closed)
+            .execute(conn)
+            .await?;
     }
     Ok(u64::try_from(closed.len()).unwrap_or(0))
 }
@@ -285,20 +303,25 @@ pub(crate) async fn page(
     .await
 }
 
-/// Tasks of an organisation that arose since a moment, oldest first.
+/// Tasks of an organisation from a kind on that arose since a moment and are not among those known, oldest first.
 pub(crate) async fn since(
     conn: &mut PgConnection,
     organisation: Uuid,
+    kind: TaskKind,
     since: OffsetDateTime,
+    known: &[Uuid],
     limit: i64,
 ) -> sqlx::Result<Vec<TaskRow>> {
     sqlx::query_as(
         "select w.task_id, w.case_id, w.kind, w.since, t.owner_user
          from worklist w join task t using (task_id)
-         where w.organisation_id = $1 and w.since >= $2 order by w.since, w.task_id limit $3",
+         where w.organisation_id = $1 and w.kind >= $2 and w.since >= $3 and w.task_id <> all($4)
+         order by w.since, w.task_id limit $5",
     )
     .bind(organisation)
+    .bind(i16::try_from(i32::from(kind)).unwrap_or(0))
     .bind(since)
+    .bind(known)
     .bind(limit)
     .fetch_all(conn)
     .await

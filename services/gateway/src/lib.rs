@@ -74,7 +74,7 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> anyhow::Result<()> {
                 async move { gateway.answer(request, address).await }
             });
             let mut builder = auto::Builder::new(TokioExecutor::new());
-            builder.http1().timer(TokioTimer::new()).header_read_timeout(std::time::Duration::from_secs(5));
+            builder.http1().timer(TokioTimer::new()).header_read_timeout(std::time::Duration::from_secs(30));
             builder
                 .http2()
                 .timer(TokioTimer::new())

@@ -102,9 +102,10 @@ fn operation(rpc: &'static str, template: &str, comments: &Comments, schemas: &m
         }
     };
     if let Some(schema) = body {
+        let needed = http.body != "*" || schema.get("required").is_some();
         fields.insert(
             "requestBody".to_owned(),
-            json!({ "required": true, "content": { "application/json": { "schema": schema } } }),
+            json!({ "required": needed, "content": { "application/json": { "schema": schema } } }),
         );
     }
     if rule.permission == Permission::Public {

@@ -50,6 +50,9 @@ static ROUTER: LazyLock<Router> = LazyLock::new(|| {
     router
 });
 
+/// A body that comes slower than this is given up.
+const SLOWEST: std::time::Duration = std::time::Duration::from_secs(20);
+
 /// Headers of a REST call that mean something to a service.
 const TAKEN: &[&str] = &["authorization", "accept-language", "user-agent", SERVICE];
 
@@ -63,7 +66,7 @@ impl Gateway {
             return other_method(request.method(), methods.keys().copied());
         };
         let variables: Vec<(&str, &str)> = found.params.iter().collect();
-        match self.transcode(route, &variables, request, address).await {
+        match self.counted(route.rpc, self.transcode(route, &variables, request, address)).await {
             Ok(response) => response,
             Err(status) => errors::response(&status),
         }
@@ -77,14 +80,19 @@ impl Gateway {
         address: IpAddr,
     ) -> Result<Response<Body>, Status> {
         let (parts, body) = request.into_parts();
-        let body = read(&parts.headers, body, route, self.body_bytes).await?;
+        let headers = taken(&parts.headers);
+        // Whoever is not let in has no body read.
+        let admitted = self.admit(route.rpc, &headers, address).await?;
+        let body = tokio::time::timeout(SLOWEST, read(&parts.headers, body, route, self.body_bytes))
+            .await
+            .map_err(|_elapsed| Status::deadline_exceeded("the body did not come in time"))??;
         let input = json::request(route, variables, parts.uri.query().unwrap_or_default(), &body)?;
 
         let mut call = Request::new(Body::new(Full::new(framed(&input))));
         *call.method_mut() = Method::POST;
         *call.uri_mut() = http::Uri::from_static(route.rpc);
-        *call.headers_mut() = taken(&parts.headers);
-        let answer = self.call(call, address).await?;
+        *call.headers_mut() = headers;
+        let answer = self.forward(admitted, call).await?;
         let headers = answer.headers();
         if let Some(status) = Status::from_header_map(headers).filter(|status| status.code() != Code::Ok) {
             return Err(status);
@@ -117,6 +125,7 @@ fn framed(message: &DynamicMessage) -> Bytes {
     frame.freeze()
 }
 
+/// The headers a REST call brings along, as those of a native one.
 fn taken(given: &HeaderMap) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for name in TAKEN {

@@ -25,7 +25,11 @@ use tonic::{Code, Status, body::Body};
 use tonic_web::GrpcWebLayer;
 use tower::{Layer as _, ServiceExt as _};
 
-use crate::{SERVICES, Settings, docs, limits, limits::Limits, openapi, pass, rest};
+use crate::{
+    SERVICES, Settings, docs, limits,
+    limits::{Limits, Place, Watching},
+    openapi, pass, rest,
+};
 
 /// Metadata that says which service an operation is meant for.
 pub(crate) const SERVICE: &str = "hersys-service";
@@ -33,6 +37,14 @@ pub(crate) const SERVICE: &str = "hersys-service";
 tokio::task_local! {
     /// Where the caller's own trace stands, if it has one.
     static PARENT: Option<TraceContext>;
+}
+
+/// A call that was let in.
+pub(crate) struct Admitted {
+    channel: Channel,
+    life: Duration,
+    place: Place,
+    watching: Option<Watching>,
 }
 
 /// The gateway's decisions.
@@ -83,7 +95,7 @@ impl Gateway {
         let language = Language::from_header(accepted);
         let parent = layers::trace_of(request.headers());
         let trace = parent.map_or_else(TraceContext::root, TraceContext::child);
-        Ok(PARENT.scope(parent, language.scope(trace.scope(self.route(request, address)))).await)
+        Ok(PARENT.scope(parent, language.scope(trace.scope(Box::pin(self.route(request, address))))).await)
     }
 
     async fn route(&self, request: Request<Incoming>, address: IpAddr) -> Response<Body> {
@@ -113,14 +125,22 @@ impl Gateway {
 
     /// A native call: its answer carries the gRPC status whatever happens.
     async fn grpc(&self, request: Request<Body>, address: IpAddr) -> Response<Body> {
-        self.call(request, address).await.unwrap_or_else(Status::into_http)
+        let rpc = layers::known(request.uri().path());
+        let work = async {
+            let admitted = self.admit(request.uri().path(), request.headers(), address).await?;
+            self.forward(admitted, request).await
+        };
+        self.counted(rpc, work).await.unwrap_or_else(Status::into_http)
     }
 
-    /// Calls an RPC and counts it.
-    pub(crate) async fn call(&self, request: Request<Body>, address: IpAddr) -> Result<Response<Body>, Status> {
+    /// Counts a call, and tells its span.
+    pub(crate) async fn counted(
+        &self,
+        rpc: &'static str,
+        work: impl Future<Output = Result<Response<Body>, Status>>,
+    ) -> Result<Response<Body>, Status> {
         let (started, began) = (Instant::now(), SystemTime::now());
-        let rpc = layers::known(request.uri().path());
-        let answer = self.rpc(request, address).await;
+        let answer = work.await;
         let code = match &answer {
             Ok(response) => Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code()),
             Err(status) => status.code(),
@@ -135,31 +155,29 @@ impl Gateway {
         answer
     }
 
-    async fn rpc(&self, request: Request<Body>, address: IpAddr) -> Result<Response<Body>, Status> {
+    /// Lets a call in: the RPC, the address, the token, the room there is. Before any of its body is read.
+    pub(crate) async fn admit(&self, path: &str, headers: &HeaderMap, address: IpAddr) -> Result<Admitted, Status> {
         // Internal RPCs, reflection and health of services are not told from what does not exist.
-        let rule = proto::rule(request.uri().path())
+        let rule = proto::rule(path)
             .filter(|rule| rule.permission != Permission::Internal)
             .ok_or_else(|| Status::unimplemented("no such RPC"))?;
-        if !self.limits.admits_address(address) {
-            return Err(problem::exhausted(limits::RETRY_AFTER));
-        }
         let exhausted = || problem::exhausted(limits::RETRY_AFTER);
-        let caller = self.caller(request.headers(), rule.permission).await?;
+        if !self.limits.admits_address(address) {
+            return Err(exhausted());
+        }
+        let caller = self.caller(headers, rule.permission).await?;
         let place = self.limits.place(rule.priority).ok_or_else(exhausted)?;
         let watching =
             if rule.streaming { Some(self.limits.watching(caller.as_ref()).ok_or_else(exhausted)?) } else { None };
         if !self.limits.admits(caller.as_ref(), address) {
-            return Err(problem::exhausted(limits::RETRY_AFTER));
-        }
-        if request.body().size_hint().lower() > u64::try_from(self.body_bytes).unwrap_or(u64::MAX) {
-            return Err(pass::too_large(self.body_bytes));
+            return Err(exhausted());
         }
         let target = if rule.package == "operations" {
-            request.headers().get(SERVICE).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
+            headers.get(SERVICE).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
         } else {
             rule.package.clone()
         };
-        let channel = self.channels.get(target.as_str()).ok_or_else(|| {
+        let channel = self.channels.get(target.as_str()).cloned().ok_or_else(|| {
             if rule.package == "operations" {
                 problem::invalid(&[problem::Violation::new(
                     SERVICE,
@@ -170,8 +188,17 @@ impl Gateway {
                 problem::unavailable()
             }
         })?;
-        let life = life(request.headers(), rule.streaming, caller.as_ref());
-        pass::pass(request, channel, life, self.body_bytes, place, watching).await
+        let life = life(headers, rule.streaming, caller.as_ref());
+        Ok(Admitted { channel, life, place, watching })
+    }
+
+    /// Sends a call that was let in to its service.
+    pub(crate) async fn forward(&self, admitted: Admitted, request: Request<Body>) -> Result<Response<Body>, Status> {
+        if request.body().size_hint().lower() > u64::try_from(self.body_bytes).unwrap_or(u64::MAX) {
+            return Err(pass::too_large(self.body_bytes));
+        }
+        let Admitted { channel, life, place, watching } = admitted;
+        pass::pass(request, &channel, life, self.body_bytes, place, watching).await
     }
 
     /// The caller behind the token; `None` for RPCs open to anyone.

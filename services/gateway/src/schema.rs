@@ -135,7 +135,9 @@ impl<'a> Schemas<'a> {
             Kind::Enum(list) => self.list(list, rules),
             Kind::Message(message) => match message.full_name() {
                 "google.protobuf.Timestamp" => json!({ "type": "string", "format": "date-time" }),
-                "google.protobuf.FieldMask" => json!({ "type": "string", "description": "a,b.c" }),
+                "google.protobuf.FieldMask" => {
+                    json!({ "type": "string", "pattern": "^[A-Za-z_.,]*$", "description": "a,b.c" })
+                }
                 _ => self.reference(message),
             },
             _ => rules.integer(),

@@ -13,7 +13,7 @@ use proto::identity::{
     AccessRevoked, DisableUserRequest, DisableUserResponse, IssueUserRequest, IssueUserResponse, Organisation,
     OrganisationKind, Rights, Role,
 };
-use runtime::clock;
+use runtime::{clock, problem::text};
 use uuid::Uuid;
 
 use crate::{
@@ -89,6 +89,10 @@ pub(crate) async fn disable(
     let user_id = Uuid::try_parse(&request.user_id).map_err(|_| Error::NotFound("user"))?;
     let account = store::find_account(&mut tx, user_id).await?.ok_or(Error::NotFound("user"))?;
     in_scope(&mut tx, caller, account.organisation_id).await.map_err(|_| Error::NotFound("user"))?;
+    if user_id == caller.user_id {
+        // The last administrator would lock everybody out, and could not undo it.
+        return Err(Error::Precondition(text("自分自身のIDは停止できません。", "Nobody disables the own ID.")));
+    }
     if store::disable_account(&mut tx, user_id).await? {
         let revoked = AccessRevoked {
             session_id: String::new(),

@@ -12,7 +12,8 @@ alter table cases
     add column facility_id         uuid,
     add column referred_to         uuid,
     add column negative_on         date,
-    add column negative_before_on  date;
+    add column negative_before_on  date,
+    add column ventilated          boolean  not null default false;
 
 -- 居所: where the person was cared for, in the order it was recorded.
 create table case_stay (
@@ -44,9 +45,10 @@ create table case_transfer (
     to_centre    uuid        not null,
     state        smallint    not null,
     -- Free text is sealed: it may name people.
-    reason       bytea       not null,
-    offered_at   timestamptz not null,
-    answered_at  timestamptz,
+    reason        bytea       not null,
+    offered_at    timestamptz not null,
+    answered_at   timestamptz,
+    answer_reason bytea,
     primary key (case_id, number)
 );
 create unique index case_transfer_open on case_transfer (case_id) where state = 1;

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use data::{Event, Failure, Projection};
 use proto::{
     beds::{AdmissionChanged, AdmissionState, Capability, Destination},
-    registry::{Placement, Relation},
+    registry::{Outcome, Placement, Relation},
 };
 use runtime::clock::{self, day_in_japan};
 use sqlx::PgConnection;
@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use crate::{
     domain::Stay,
+    events::failure,
     history,
     store::{self, GrantRow},
     write,
@@ -38,8 +39,16 @@ impl Projection for Hears {
     }
 
     async fn apply(&self, tx: &mut PgConnection, events: &[Event], (): &()) -> Result<(), Failure> {
-        for event in events.iter().filter(|event| event.r#type == "admission.changed") {
-            take(tx, &event.decode()?).await?;
+        let changes: Vec<AdmissionChanged> = events
+            .iter()
+            .filter(|event| event.r#type == "admission.changed")
+            .map(Event::decode)
+            .collect::<Result<_, _>>()?;
+        // In one order everywhere, so that nobody waits in a circle.
+        let cases: Vec<Uuid> = changes.iter().filter_map(|change| Uuid::try_parse(&change.case_id).ok()).collect();
+        store::lock_cases(tx, &cases).await?;
+        for change in &changes {
+            take(tx, change).await?;
         }
         Ok(())
     }
@@ -82,13 +91,21 @@ async fn take(tx: &mut PgConnection, changed: &AdmissionChanged) -> Result<(), F
             let grants = if lodging { vec![ended] } else { Vec::new() };
             (grants, Some(stay(placement_after(changed.destination), None)).filter(|_| !changed.moved_on))
         }
-        _ => (vec![ended], None),
+        // A facility that has the patient, or had, keeps what it sees: it was another admission that was called off.
+        _ => {
+            let stays = history::stays_of(tx, &[case_id]).await?;
+            let was_there = stays.iter().any(|(_, stay)| stay.facility_id == Some(facility));
+            (if was_there { Vec::new() } else { vec![ended] }, None)
+        }
     };
+    if state == AdmissionState::Left && changed.destination == i32::from(Destination::Died) && case.is_open() {
+        case.end(Outcome::Died, Some(day_in_japan(at))).map_err(|why| Failure::Dead(why.en))?;
+    }
     if let Some(stay) = stay.filter(|stay| case.is_open() && stay.placement != Placement::Unspecified) {
         case.place(&stay);
         history::add_stay(tx, case.id, &stay).await?;
     }
-    write::save_one(tx, &case, &grants).await.map_err(|error| Failure::Retry(error.to_string()))?;
+    write::save_one(tx, &case, &grants).await.map_err(failure)?;
     let groups = classes::groups_shown(&[relation]);
     let act = Act {
         actor: Actor::Service("beds"),

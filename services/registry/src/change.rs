@@ -8,11 +8,12 @@ use access::{
 use chassis::{Error, once};
 use japan::date;
 use proto::{
+    identity::OrganisationKind as Kind,
     options::Group,
     registry::{
-        AdmissionNecessity, Case as CaseView, JudgeAdmissionRequest, Outcome, Person, PersonCorrected, Placement,
-        RecordOutcomeRequest, RecordPlacementRequest, RecordSeverityRequest, RecordTestRequest, Relation, Severity,
-        Specimen, TestMethod, TestResult, UpdatePersonRequest,
+        AdmissionNecessity, AgeBand, Case as CaseView, JudgeAdmissionRequest, Outcome, Person, PersonCorrected,
+        Placement, RecordOutcomeRequest, RecordPlacementRequest, RecordSeverityRequest, RecordTestRequest, Relation,
+        Severity, Specimen, TestMethod, TestResult, UpdatePersonRequest,
     },
 };
 use runtime::problem::{Violation, text};
@@ -21,7 +22,7 @@ use time::Date;
 use uuid::Uuid;
 
 use crate::{
-    domain::{Case, ClinicalState, Stay, Test},
+    domain::{self, Case, ClinicalState, Stay, Test},
     history,
     rpc::{Registry, check_person},
     store::{self, GrantRow},
@@ -79,6 +80,8 @@ impl Registry {
     ) -> Result<Begun, Error> {
         let id = Uuid::try_parse(case_id).map_err(|_| Error::NotFound("case"))?;
         let mut tx = self.base.pool.begin().await?;
+        // Locked first: a hand-over that commits while this waits has ended the relation it would have gone on with.
+        let mut case = store::lock_cases(&mut tx, &[id]).await?.pop().ok_or(Error::NotFound("case"))?;
         // Before a repeated answer too: a relation may have ended since.
         let relations = self.relations(&mut tx, &caller, id).await?;
         let groups = classes::groups_shown(&relations);
@@ -94,7 +97,6 @@ impl Registry {
             tx.commit().await?;
             return Ok(Begun::Before(Box::new(answer)));
         }
-        let mut case = store::lock_cases(&mut tx, &[id]).await?.pop().ok_or(Error::NotFound("case"))?;
         if !etag.is_empty() && etag != case.version.to_string() {
             return Err(Error::StaleEtag);
         }
@@ -137,7 +139,7 @@ impl Registry {
         let stay = Stay {
             placement: Placement::try_from(request.placement).unwrap_or_default(),
             since: required_date("since", &request.since, self.clock.today_in_japan())?,
-            facility_id: self.facility("facility_id", &request.facility_id)?,
+            facility_id: self.facility(&request.facility_id)?,
         };
         let mut change = match self.begin(caller, key, &request.case_id, &request.etag).await? {
             Begun::Now(change) => change,
@@ -205,28 +207,28 @@ impl Registry {
             Begun::Now(change) => change,
             Begun::Before(view) => return Ok(*view),
         };
-        change
-            .must(|relation| may_record(relation) && policy::sight(relation, Group::Identity) == policy::Sight::Full)?;
+        change.must(|relation| may_record(relation) && relation != Relation::TreatingInstitution)?;
         let id = change.case.id.uuid();
         let rows = store::persons_of(&mut change.tx, &[id]).await?;
         let (_, person_id, sealed) = rows.into_iter().next().ok_or(Error::NotFound("case"))?;
         let held = write::open_person(&self.base.vault, person_id, &sealed)?;
-        let (person, _) = check_person(masked(held, &given, &paths)?, self.clock.today_in_japan())?;
+        let today = self.clock.today_in_japan();
+        let (person, checked) = check_person(masked(held, &given, &paths)?, today)?;
         write::replace_person(&mut change.tx, &self.base.vault, person_id, &person).await?;
+        let on = change.case.diagnosis_date.or(change.case.report_date).unwrap_or(today);
+        let stated = AgeBand::try_from(person.stated_age_band).unwrap_or_default();
+        change.case.age_band = domain::age_band(stated, checked.birth_date, on);
         change.case.sex = proto::registry::Sex::try_from(person.sex).unwrap_or_default();
         data::outbox::add(&mut change.tx, "person.corrected", &PersonCorrected { case_id: id.to_string() }).await?;
         self.finish(*change).await
     }
 
-    /// A facility of the directory; empty where none is given.
-    fn facility(&self, field: &str, id: &str) -> Result<Option<Uuid>, Error> {
+    /// A hospital or lodging of the directory; empty where none is given.
+    fn facility(&self, id: &str) -> Result<Option<Uuid>, Error> {
         if id.is_empty() {
             return Ok(None);
         }
-        let known = Uuid::try_parse(id).ok().filter(|id| self.base.directory.get(*id).is_some());
-        known
-            .map(Some)
-            .ok_or_else(|| Error::invalid(field, "登録のない機関です", "is no organisation of the directory"))
+        self.organisation("facility_id", id, |kind| matches!(kind, Kind::Hospital | Kind::LodgingFacility)).map(Some)
     }
 }
 

@@ -19,6 +19,7 @@ runtime::id!(
 );
 
 /// An episode: its coded facts and its version.
+#[expect(clippy::struct_excessive_bools, reason = "the yes and no of the ward's own form")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Case {
     /// The case.
@@ -87,6 +88,8 @@ pub struct Case {
     pub negative_on: Option<Date>,
     /// The one before it, on an earlier day or the same.
     pub negative_before_on: Option<Date>,
+    /// Was on a ventilator or on ECMO at any time.
+    pub ventilated: bool,
     /// When it was opened.
     pub created_at: OffsetDateTime,
     /// When it last changed.
@@ -193,6 +196,7 @@ impl Case {
             referred_to: None,
             negative_on: None,
             negative_before_on: None,
+            ventilated: false,
             created_at: now,
             updated_at: now,
         }
@@ -211,6 +215,12 @@ impl Case {
 
     /// Takes a test into account. The day of the first positive sample is the case's test date.
     pub fn take_test(&mut self, test: &Test) {
+        // What was sampled before the day of the first positive sample says nothing against it, whenever it is recorded.
+        let before = |day: Option<Date>| day.zip(self.test_date).is_some_and(|(day, positive)| day < positive);
+        if self.test_result == TestResult::Positive && test.result == TestResult::Negative && before(test.sampled_on) {
+            self.test_count += 1;
+            return;
+        }
         let first_positive = test.result == TestResult::Positive && self.test_result != TestResult::Positive;
         if self.test_date.is_none() || first_positive {
             self.test_date = test.sampled_on.or(self.test_date);
@@ -220,8 +230,11 @@ impl Case {
         }
         match test.result {
             TestResult::Negative => {
-                self.negative_before_on = self.negative_on;
-                self.negative_on = test.sampled_on;
+                // By the day of sampling, in whatever order they are recorded.
+                let mut days: Vec<Date> =
+                    [self.negative_on, self.negative_before_on, test.sampled_on].into_iter().flatten().collect();
+                days.sort_unstable_by(|one, other| other.cmp(one));
+                (self.negative_on, self.negative_before_on) = (days.first().copied(), days.get(1).copied());
             }
             TestResult::Pending => {}
             _ => (self.negative_on, self.negative_before_on) = (None, None),
@@ -248,6 +261,7 @@ impl Case {
                 "A patient in intensive care, on a ventilator or on ECMO is severe.",
             ));
         }
+        self.ventilated |= state.ventilator || state.ecmo;
         if latest.is_none_or(|latest| latest <= state.on) {
             self.severity = state.severity;
             (self.icu, self.ventilator, self.ecmo) = (state.icu, state.ventilator, state.ecmo);
@@ -338,6 +352,7 @@ impl Case {
                 .map(|d| d.to_string())
                 .collect(),
             facility_id: id(self.facility_id),
+            was_ventilated: self.ventilated,
         }
     }
 }
@@ -453,6 +468,20 @@ mod tests {
         );
         case.take_test(&test(TestResult::Positive, 9));
         assert_eq!((case.negative_on, case.negative_before_on), (None, None));
+        case.take_test(&test(TestResult::Negative, 12));
+        case.take_test(&test(TestResult::Negative, 11));
+        assert_eq!(
+            (case.negative_on, case.negative_before_on),
+            (Some(date!(2020 - 05 - 12)), Some(date!(2020 - 05 - 11)))
+        );
+    }
+
+    #[test]
+    fn an_old_negative_recorded_late_says_nothing_against_a_positive() {
+        let mut case = case();
+        case.take_test(&test(TestResult::Positive, 9));
+        case.take_test(&test(TestResult::Negative, 3));
+        assert_eq!((case.test_result, case.negative_on, case.test_count), (TestResult::Positive, None, 2));
     }
 
     #[test]

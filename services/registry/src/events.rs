@@ -350,7 +350,7 @@ fn day(text: &str) -> Result<Option<Date>, Failure> {
     date::parse(text).map(Some).map_err(|_| Failure::Dead("the form carries an impossible date".to_owned()))
 }
 
-fn failure(error: Error) -> Failure {
+pub(crate) fn failure(error: Error) -> Failure {
     match error {
         Error::Database(error) => Failure::Database(error),
         other => Failure::Retry(other.to_string()),

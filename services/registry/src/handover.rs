@@ -16,7 +16,7 @@ use crate::{
     change::{Begun, Change},
     history::{self, TransferRow},
     rpc::Registry,
-    view::REASON,
+    view::{ANSWER_REASON, REASON},
 };
 
 impl Registry {
@@ -54,6 +54,12 @@ impl Registry {
         };
         change.must(|relation| relation == Relation::ResponsibleCentre)?;
         let from = change.caller.organisation_id;
+        if change.case.responsible_centre != Some(from) {
+            return Err(Error::Denied(text(
+                "移管できるのは、現在の担当保健所に限ります。",
+                "Only the centre that is responsible now can hand the case over.",
+            )));
+        }
         if to == from {
             return Err(Error::invalid("to_centre_id", "自らの保健所です", "is the own centre"));
         }
@@ -74,6 +80,7 @@ impl Registry {
             reason: self.base.vault.seal(REASON, id.as_bytes(), request.reason.as_bytes())?,
             offered_at: change.case.updated_at,
             answered_at: None,
+            answer_reason: None,
         };
         history::save_transfer(&mut change.tx, &transfer).await?;
         change.grant(to, Relation::IncomingCentre);
@@ -93,20 +100,22 @@ impl Registry {
         };
         change.must(|relation| relation == Relation::IncomingCentre)?;
         let mut transfer = self.open_transfer(&mut change).await?;
-        let (from, to) = (transfer.from_centre, transfer.to_centre);
+        let to = transfer.to_centre;
         transfer.state = state(TransferState::Accepted);
         transfer.answered_at = Some(change.case.updated_at);
         history::save_transfer(&mut change.tx, &transfer).await?;
         change.case.responsible_centre = Some(to);
         change.end_grant(to, Relation::IncomingCentre);
-        change.grant(to, Relation::ResponsibleCentre);
-        change.end_grant(from, Relation::ResponsibleCentre);
-        // Counted where it was received; worked on by nobody but the new centre.
-        let received = crate::store::grants_of(&mut change.tx, &[transfer.case_id]).await?;
-        if received.iter().any(|g| g.organisation_id == from && g.relation == Relation::ReceivingCentre) {
-            change.end_grant(from, Relation::ReceivingCentre);
+        // Counted where it was received; worked on by nobody but the new centre. Whoever registered it as a centre of its
+        // own reads on as a former one.
+        for held in crate::store::grants_of(&mut change.tx, &[transfer.case_id]).await? {
+            let works = matches!(held.relation, Relation::ResponsibleCentre | Relation::ReceivingCentre);
+            if works && held.until.is_none() && held.organisation_id != to {
+                change.end_grant(held.organisation_id, held.relation);
+                change.grant(held.organisation_id, Relation::FormerCentre);
+            }
         }
-        change.grant(from, Relation::FormerCentre);
+        change.grant(to, Relation::ResponsibleCentre);
         if let Some(prefecture) =
             self.base.directory.get(to).and_then(|centre| self.base.directory.prefecture(centre.prefecture))
         {
@@ -130,7 +139,8 @@ impl Registry {
         change.must(|relation| matches!(relation, Relation::IncomingCentre | Relation::ResponsibleCentre))?;
         let mut transfer = self.open_transfer(&mut change).await?;
         transfer.state = state(TransferState::Declined);
-        transfer.reason = self.base.vault.seal(REASON, transfer.case_id.as_bytes(), request.reason.as_bytes())?;
+        let sealed = self.base.vault.seal(ANSWER_REASON, transfer.case_id.as_bytes(), request.reason.as_bytes())?;
+        transfer.answer_reason = Some(sealed);
         transfer.answered_at = Some(change.case.updated_at);
         history::save_transfer(&mut change.tx, &transfer).await?;
         change.end_grant(transfer.to_centre, Relation::IncomingCentre);

@@ -21,6 +21,7 @@ pub(crate) struct TransferRow {
     pub reason: Vec<u8>,
     pub offered_at: OffsetDateTime,
     pub answered_at: Option<OffsetDateTime>,
+    pub answer_reason: Option<Vec<u8>>,
 }
 
 impl TransferRow {
@@ -104,10 +105,11 @@ pub(crate) async fn transfers_of(conn: &mut PgConnection, cases: &[Uuid]) -> sql
 /// Adds a hand-over, or stores what became of it.
 pub(crate) async fn save_transfer(conn: &mut PgConnection, transfer: &TransferRow) -> sqlx::Result<()> {
     sqlx::query(
-        "insert into case_transfer (case_id, number, from_centre, to_centre, state, reason, offered_at, answered_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8)
+        "insert into case_transfer
+             (case_id, number, from_centre, to_centre, state, reason, offered_at, answered_at, answer_reason)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
          on conflict (case_id, number) do update
-         set state = excluded.state, reason = excluded.reason, answered_at = excluded.answered_at",
+         set state = excluded.state, answered_at = excluded.answered_at, answer_reason = excluded.answer_reason",
     )
     .bind(transfer.case_id)
     .bind(transfer.number)
@@ -117,6 +119,7 @@ pub(crate) async fn save_transfer(conn: &mut PgConnection, transfer: &TransferRo
     .bind(&transfer.reason)
     .bind(transfer.offered_at)
     .bind(transfer.answered_at)
+    .bind(&transfer.answer_reason)
     .execute(conn)
     .await?;
     Ok(())

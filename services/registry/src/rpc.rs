@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use access::{
     Caller, Door,
     audit::{self, Act, Actor},
-    classes,
+    cases, classes,
 };
 use chassis::{Base, Error, behalf, once, page};
 use japan::person;
@@ -14,9 +14,10 @@ use proto::{
     options::Group,
     registry::{
         AcceptTransferRequest, AgeBand, Case as CaseView, CaseRole, DeclineTransferRequest, GetCaseRequest,
-        JudgeAdmissionRequest, ListCasesRequest, ListCasesResponse, OfferTransferRequest, Person, RecordOutcomeRequest,
-        RecordPlacementRequest, RecordSeverityRequest, RecordTestRequest, ReferCaseRequest, RegisterCaseRequest,
-        RegisterCaseResponse, Relation, Sex, UpdatePersonRequest, registry_service_server::RegistryService,
+        JudgeAdmissionRequest, ListCasesRequest, ListCasesResponse, OfferTransferRequest, Person, Placement,
+        RecordOutcomeRequest, RecordPlacementRequest, RecordSeverityRequest, RecordTestRequest, ReferCaseRequest,
+        RegisterCaseRequest, RegisterCaseResponse, Relation, Sex, UpdatePersonRequest,
+        registry_service_server::RegistryService,
     },
 };
 use runtime::{
@@ -61,12 +62,17 @@ impl Registry {
             };
         }
         let now = self.clock.now();
-        let relations: Vec<Relation> = store::grants_of(conn, &[case_id])
+        let mut relations: Vec<Relation> = store::grants_of(conn, &[case_id])
             .await?
             .into_iter()
             .filter(|g| g.organisation_id == caller.organisation_id && g.until.is_none_or(|until| now < until))
             .map(|g| g.relation)
             .collect();
+        if caller.role == Role::LodgingOfficer {
+            let case = store::find_cases(conn, &[case_id]).await?.pop();
+            let resident = case.is_some_and(|case| case.placement == Placement::Lodging);
+            cases::narrow_to_residents(&mut relations, caller.role, resident);
+        }
         if relations.is_empty() { Err(Error::NotFound("case")) } else { Ok(relations) }
     }
 
@@ -183,10 +189,13 @@ impl Registry {
         let listed: Vec<(Case, Vec<Relation>)> = rows
             .into_iter()
             .filter_map(|(id, relations, _)| {
-                let relations: Vec<Relation> =
+                let case = cases.remove(&id)?;
+                let mut relations: Vec<Relation> =
                     relations.into_iter().filter_map(|n| Relation::try_from(i32::from(n)).ok()).collect();
+                let resident = case.placement == Placement::Lodging;
+                cases::narrow_to_residents(&mut relations, caller.role, resident);
                 seen.extend(&relations);
-                Some((cases.remove(&id)?, relations))
+                (!relations.is_empty()).then_some((case, relations))
             })
             .collect();
         let cases = self.views(&mut tx, listed).await?;

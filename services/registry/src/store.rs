@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::domain::{Case, CaseId, Test};
 
+#[expect(clippy::struct_excessive_bools, reason = "columns of the table")]
 #[derive(FromRow)]
 struct CaseRow {
     case_id: Uuid,
@@ -45,6 +46,7 @@ struct CaseRow {
     referred_to: Option<Uuid>,
     negative_on: Option<Date>,
     negative_before_on: Option<Date>,
+    ventilated: bool,
 }
 
 impl From<CaseRow> for Case {
@@ -83,6 +85,7 @@ impl From<CaseRow> for Case {
             referred_to: row.referred_to,
             negative_on: row.negative_on,
             negative_before_on: row.negative_before_on,
+            ventilated: row.ventilated,
             created_at: row.created_at,
             updated_at: row.updated_at,
         }
@@ -207,13 +210,13 @@ pub(crate) async fn save_cases(conn: &mut PgConnection, cases: &[Case]) -> sqlx:
               onset_date, diagnosis_date, test_date, test_result, test_count, placement, placement_since, outcome,
               outcome_date, receiving_centre, responsible_centre, prefecture, created_at, updated_at,
               role, index_case_id, last_contact_on, severity, icu, ventilator, ecmo, admission_necessity, facility_id,
-              referred_to, negative_on, negative_before_on)
+              referred_to, negative_on, negative_before_on, ventilated)
          select * from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bytea[], $5::bytea[], $6::smallint[],
               $7::smallint[], $8::smallint[], $9::date[], $10::date[], $11::date[], $12::date[], $13::smallint[],
               $14::int[], $15::smallint[], $16::date[], $17::smallint[], $18::date[], $19::uuid[], $20::uuid[],
               $21::smallint[], $22::timestamptz[], $23::timestamptz[], $24::smallint[], $25::uuid[], $26::date[],
               $27::smallint[], $28::bool[], $29::bool[], $30::bool[], $31::smallint[], $32::uuid[], $33::uuid[],
-              $34::date[], $35::date[])
+              $34::date[], $35::date[], $36::bool[])
          on conflict (case_id) do update
          set version = excluded.version, sex = excluded.sex, age_band = excluded.age_band,
              diagnosis_class = excluded.diagnosis_class, report_date = excluded.report_date,
@@ -227,7 +230,7 @@ pub(crate) async fn save_cases(conn: &mut PgConnection, cases: &[Case]) -> sqlx:
              ventilator = excluded.ventilator, ecmo = excluded.ecmo,
              admission_necessity = excluded.admission_necessity, facility_id = excluded.facility_id,
              referred_to = excluded.referred_to, negative_on = excluded.negative_on,
-             negative_before_on = excluded.negative_before_on",
+             negative_before_on = excluded.negative_before_on, ventilated = excluded.ventilated",
     )
     .bind(column(cases, |c| c.id.uuid()))
     .bind(column(cases, |c| c.person_id.uuid()))
@@ -264,6 +267,7 @@ pub(crate) async fn save_cases(conn: &mut PgConnection, cases: &[Case]) -> sqlx:
     .bind(column(cases, |c| c.referred_to))
     .bind(column(cases, |c| c.negative_on))
     .bind(column(cases, |c| c.negative_before_on))
+    .bind(column(cases, |c| c.ventilated))
     .execute(conn)
     .await?;
     Ok(())

@@ -25,6 +25,9 @@ use crate::{
 /// Why a case was handed over.
 pub(crate) const REASON: Place = Place { table: "case_transfer", column: "reason" };
 
+/// Why the answer was no.
+pub(crate) const ANSWER_REASON: Place = Place { table: "case_transfer", column: "answer_reason" };
+
 /// What the tables besides `cases` know of some cases.
 struct Around {
     persons: HashMap<Uuid, (Uuid, Vec<u8>)>,
@@ -159,14 +162,20 @@ fn state_shown(state: &ClinicalState) -> StateView {
 }
 
 fn transfer_shown(vault: &Vault, transfer: &TransferRow) -> Result<TransferView, Error> {
+    let text = |plain: Vec<u8>| String::from_utf8_lossy(&plain).into_owned();
     let reason = vault.open(REASON, transfer.case_id.as_bytes(), &transfer.reason)?;
+    let answer_reason = match &transfer.answer_reason {
+        Some(sealed) => vault.open(ANSWER_REASON, transfer.case_id.as_bytes(), sealed)?,
+        None => Vec::new(),
+    };
     Ok(TransferView {
         from_centre_id: transfer.from_centre.to_string(),
         to_centre_id: transfer.to_centre.to_string(),
         state: i32::from(transfer.state),
         offered_at: Some(to_proto(transfer.offered_at)),
         answered_at: transfer.answered_at.map(to_proto),
-        reason: String::from_utf8_lossy(&reason).into_owned(),
+        reason: text(reason),
+        answer_reason: text(answer_reason),
     })
 }
 

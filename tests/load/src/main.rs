@@ -1,15 +1,19 @@
 //! `hersys-load`: how many filings a second the mesh sustains, how long they take, and what share of the raw ceiling of the
 //! same PostgreSQL that is. Runs under `hersys-devstack exec` (`make bench`), bounded in count and time, on loopback.
 
+mod care;
 mod ceiling;
+mod doors;
 mod storm;
 
 use std::{collections::HashSet, fs, io::Write as _, time::Duration};
 
 use clap::Parser;
-use e2e::World;
+use ctl::Client;
+use e2e::{World, file, filing, form, person};
 use proto::identity::Role;
 use sqlx::PgConnection;
+use tonic::Status;
 use uuid::Uuid;
 
 use crate::storm::Phase;
@@ -26,6 +30,18 @@ struct Cli {
     /// Filings per second to try, in order, until one is not sustained.
     #[arg(long, value_delimiter = ',', default_value = "300,400,500,600,700,800,1000,1200")]
     rates: Vec<u32>,
+    /// Health reports per second to try, in order, until one is not sustained.
+    #[arg(long, value_delimiter = ',', default_value = "500,800,1000,1200,1500,2000")]
+    report_rates: Vec<u32>,
+    /// People who report.
+    #[arg(long, default_value_t = 3_000)]
+    people: usize,
+    /// Claims on the beds of one hospital at once.
+    #[arg(long, default_value_t = 1_000)]
+    claims: usize,
+    /// Another transcoder in front of the same services, `https://host:port`, to be compared with.
+    #[arg(long)]
+    envoy: Option<String>,
     /// Connections of the generator to the gateway.
     #[arg(long, default_value_t = 8)]
     connections: usize,
@@ -52,16 +68,16 @@ async fn main() -> anyhow::Result<()> {
     for _ in 0..cli.connections {
         clients.push(world.staff("clinic", Role::Physician).await?);
     }
-    storm::run(&clients, 100, Duration::from_secs(5)).await?;
+    storm::run(&clients, 100, Duration::from_secs(5), file_one).await?;
 
     let mut acknowledged = Vec::new();
-    let at_200 = storm::run(&clients, 200, seconds).await?;
+    let at_200 = storm::run(&clients, 200, seconds, file_one).await?;
     report(&mut out, "at 200/s", &at_200)?;
     acknowledged.extend(at_200.acknowledged);
 
     let mut sustained = 0.0_f64;
     for rate in cli.rates {
-        let phase = storm::run(&clients, rate, seconds).await?;
+        let phase = storm::run(&clients, rate, seconds, file_one).await?;
         let lag = drained(&world).await?;
         report(&mut out, &format!("at {rate}/s"), &phase)?;
         writeln!(out, "    consumers drained {:.1} s after the last filing", lag.as_secs_f64())?;
@@ -78,6 +94,9 @@ async fn main() -> anyhow::Result<()> {
 
     let found = found(&world, &acknowledged).await?;
     writeln!(out, "acknowledged: {}, found afterwards in inbox and registry: {found}", acknowledged.len())?;
+    care::reports(&world, &mut out, &cli.report_rates, cli.people, seconds, ceiling).await?;
+    care::claims(&world, &mut out, cli.claims).await?;
+    doors::compare(&world, &mut out, seconds, cli.envoy.as_deref()).await?;
     let mut total = 0;
     for (name, process) in &world.stack.services {
         let memory = resident_mib(process.pid)?;
@@ -88,7 +107,15 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn report(out: &mut impl std::io::Write, what: &str, phase: &Phase) -> anyhow::Result<()> {
+async fn file_one_of(client: Client) -> Result<String, Status> {
+    file(&client, filing(form(&person()))).await.map(|receipt| receipt.notification_id)
+}
+
+fn file_one(client: Client, _: usize) -> impl Future<Output = Result<String, Status>> + Send + 'static {
+    file_one_of(client)
+}
+
+pub(crate) fn report(out: &mut impl std::io::Write, what: &str, phase: &Phase) -> anyhow::Result<()> {
     let ms = |quantile: f64| phase.milliseconds(quantile);
     writeln!(
         out,

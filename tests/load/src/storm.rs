@@ -1,15 +1,15 @@
-//! An open-loop generator: filings are due at their moments, whether or not earlier ones were answered, and latency counts
+//! An open-loop generator: calls are due at their moments, whether or not earlier ones were answered, and latency counts
 //! from the moment a filing was due. A slow system cannot hide by being asked less.
 
 use std::time::Duration;
 
 use ctl::Client;
-use e2e::{file, filing, form, person};
 use hdrhistogram::Histogram;
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep_until},
 };
+use tonic::Status;
 
 /// What one phase saw.
 pub(crate) struct Phase {
@@ -29,18 +29,22 @@ impl Phase {
     }
 }
 
-/// Files at a rate for a while, spread over the clients.
-pub(crate) async fn run(clients: &[Client], rate: u32, length: Duration) -> anyhow::Result<Phase> {
+/// Calls at a rate for a while, spread over the clients. A call answers with the id of what it made.
+pub(crate) async fn run<F, Fut>(clients: &[Client], rate: u32, length: Duration, call: F) -> anyhow::Result<Phase>
+where
+    F: Fn(Client, usize) -> Fut,
+    Fut: Future<Output = Result<String, Status>> + Send + 'static,
+{
     let count = usize::try_from(u64::from(rate) * length.as_secs())?;
     let started = Instant::now();
     let mut tasks = JoinSet::new();
     for (index, client) in clients.iter().cycle().take(count).enumerate() {
         let due = started + Duration::from_secs(1) * u32::try_from(index)? / rate;
         sleep_until(due).await;
-        let client = client.clone();
+        let answer = call(client.clone(), index);
         tasks.spawn(async move {
-            let answer = file(&client, filing(form(&person()))).await;
-            (due.elapsed(), answer.map(|receipt| receipt.notification_id))
+            let answer = answer.await;
+            (due.elapsed(), answer)
         });
     }
     let mut phase =

@@ -143,9 +143,9 @@ impl Stage {
     pub(crate) async fn counts(&mut self, holds: impl Fn(&Change) -> bool + Send + Sync) -> anyhow::Result<()> {
         for (login, who) in [("osaka-coordinator", Who::Prefecture), ("analyst", Who::Ministry)] {
             let client = self.who(login)?;
-            let before = self.shown.get(login).cloned();
+            let before = self.shown.get(login).copied();
             let look = || {
-                let (client, before) = (client.clone(), before.clone());
+                let (client, before) = (client.clone(), before);
                 let holds = &holds;
                 async move {
                     let now = figures(&client).await?;
@@ -154,7 +154,7 @@ impl Stage {
                 }
             };
             let (now, _) = Self::until("the figures follow", look).await?;
-            let before = before.unwrap_or_else(|| now.clone());
+            let before = before.unwrap_or(now);
             let line = |names: Names| told(names, &before, &now);
             self.tell(who, line(JA), line(EN))?;
             self.shown.insert(login, now);

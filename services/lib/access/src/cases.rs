@@ -102,12 +102,18 @@ pub fn relations(case: &CaseChanged, caller: &Caller, now: OffsetDateTime) -> Ve
     };
     let mut relations: Vec<Relation> =
         case.grants.iter().filter(in_force).filter_map(|grant| Relation::try_from(grant.relation).ok()).collect();
-    // 都道府県の宿泊療養担当職員: looks after the residents of lodging as the facility does.
-    let resident = case.placement == i32::from(Placement::Lodging);
-    if caller.role == Role::LodgingOfficer && resident && relations.contains(&Relation::Prefecture) {
-        relations.push(Relation::LodgingFacility);
-    }
+    narrow_to_residents(&mut relations, caller.role, case.placement == i32::from(Placement::Lodging));
     relations
+}
+
+/// 都道府県の宿泊療養担当職員: looks after the residents of lodging as the facility does, and after nobody else.
+pub fn narrow_to_residents(relations: &mut Vec<Relation>, role: Role, resident: bool) {
+    if role == Role::LodgingOfficer && relations.contains(&Relation::Prefecture) {
+        relations.retain(|relation| *relation != Relation::Prefecture);
+        if resident {
+            relations.push(Relation::LodgingFacility);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -165,8 +171,8 @@ mod tests {
     fn the_lodging_officer_of_the_prefecture_looks_after_residents_only() {
         let officer = caller(Role::LodgingOfficer);
         let seen = |placement| relations(&case(Relation::Prefecture, None, placement), &officer, NOW);
-        assert_eq!(seen(Placement::Lodging), [Relation::Prefecture, Relation::LodgingFacility]);
-        assert_eq!(seen(Placement::Home), [Relation::Prefecture]);
+        assert_eq!(seen(Placement::Lodging), [Relation::LodgingFacility]);
+        assert_eq!(seen(Placement::Home), []);
     }
 
     #[test]

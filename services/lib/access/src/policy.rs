@@ -110,6 +110,8 @@ pub fn sight(relation: Relation, group: Group) -> Sight {
         (R::ReceivingCentre | R::ResponsibleCentre | R::IncomingCentre | R::FormerCentre | R::ResidenceCentre, _) => {
             Full
         }
+        // Who reported follows the course in codes; what the person writes to the centre is not for it.
+        (R::Reporter, Followup) => Coded,
         (R::Reporter, _) => Full,
 
         (R::TreatingInstitution, Identity | Contact | Clinical | Followup | Administrative) => Full,

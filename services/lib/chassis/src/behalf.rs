@@ -1,7 +1,7 @@
 //! 代行入力: a centre enters for an institution that has no right to, with both names on record.
 
 use access::{Caller, Directory};
-use proto::identity::OrganisationKind as Kind;
+use proto::identity::{OrganisationKind as Kind, Rights};
 use runtime::problem::text;
 use uuid::Uuid;
 
@@ -10,7 +10,7 @@ use crate::Error;
 /// The institution a caller enters for; `None` where it enters for itself.
 ///
 /// # Errors
-/// Where the caller is no centre, or the institution is none that tests and treats.
+/// Where the caller is no centre, or the institution is elsewhere, may enter itself, or neither tests nor treats.
 pub fn of(directory: &Directory, caller: &Caller, institution_id: &str) -> Result<Option<Uuid>, Error> {
     if institution_id.is_empty() {
         return Ok(None);
@@ -22,13 +22,13 @@ pub fn of(directory: &Directory, caller: &Caller, institution_id: &str) -> Resul
     Uuid::try_parse(institution_id)
         .ok()
         .and_then(|id| directory.get(id))
-        .filter(|entry| fits(entry.kind))
+        .filter(|entry| fits(entry.kind) && entry.rights != Rights::Entry && entry.prefecture == caller.prefecture)
         .map(|entry| Some(entry.id))
         .ok_or_else(|| {
             Error::invalid(
                 "on_behalf_of_id",
-                "該当する医療機関が登録されていません",
-                "is no institution that tests or treats",
+                "代行入力できるのは、同じ都道府県の入力権限のない医療機関に限ります",
+                "must be an institution of the own prefecture that has no right to enter itself",
             )
         })
 }

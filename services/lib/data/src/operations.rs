@@ -9,7 +9,10 @@ use proto::operations::{
     event_log_service_server::{EventLogService, EventLogServiceServer},
     operations_service_server::{OperationsService, OperationsServiceServer},
 };
-use runtime::clock;
+use runtime::{
+    clock,
+    problem::{self, Violation},
+};
 use sqlx::PgPool;
 use time::OffsetDateTime;
 use tonic::{Request, Response, Status};
@@ -75,8 +78,9 @@ impl OperationsService for Operations {
         request: Request<ListDeadLettersRequest>,
     ) -> Result<Response<ListDeadLettersResponse>, Status> {
         let limit = match request.into_inner().page_size {
+            0 => 50,
             size @ 1..=200 => i64::from(size),
-            _ => 50,
+            _ => return Err(problem::invalid(&[Violation::new("page_size", "0〜200です", "is between 0 and 200")])),
         };
         let dead_letters = dead_letter::list(&self.pool, limit).await.map_err(internal)?;
         Ok(Response::new(ListDeadLettersResponse { dead_letters }))
@@ -86,8 +90,9 @@ impl OperationsService for Operations {
         &self,
         request: Request<ReplayDeadLetterRequest>,
     ) -> Result<Response<ReplayDeadLetterResponse>, Status> {
-        let id = Uuid::try_parse(&request.into_inner().event_id)
-            .map_err(|_| Status::invalid_argument("event_id: not a UUID"))?;
+        let id = Uuid::try_parse(&request.into_inner().event_id).map_err(|_| {
+            problem::invalid(&[Violation::new("event_id", "UUID を指定してください", "must be a UUID")])
+        })?;
         let (source, event) = dead_letter::find(&self.pool, id)
             .await
             .map_err(internal)?

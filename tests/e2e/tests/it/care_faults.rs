@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use anyhow::Context as _;
 use ctl::client::patiently;
 use e2e::{World, eventually, person, register, request_id};
 use futures::{StreamExt as _, stream};
@@ -18,6 +19,7 @@ use proto::{
     identity::Role,
 };
 use runtime::{Clock, clock::to_proto};
+use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use crate::Outcome;
@@ -54,7 +56,8 @@ async fn killing_followup_and_beds_under_load_loses_nothing_and_opens_no_slot_tw
     let done = Arc::new(AtomicUsize::new(0));
     let work: Vec<(String, usize)> =
         (0..REPORTS).flat_map(|round| cases[PEOPLE / 2..].iter().map(move |case| (case.clone(), round))).collect();
-    let load = tokio::spawn({
+    let mut load = JoinSet::new();
+    load.spawn({
         let (nurse, done) = (nurse.clone(), Arc::clone(&done));
         async move {
             stream::iter(work)
@@ -107,7 +110,8 @@ async fn killing_followup_and_beds_under_load_loses_nothing_and_opens_no_slot_tw
         world.stack.kill(victim)?;
         world.stack.start(victim)?;
     }
-    let acknowledged: Vec<(String, Option<String>)> = load.await?.into_iter().collect::<Result<_, _>>()?;
+    let acknowledged: Vec<(String, Option<String>)> =
+        load.join_next().await.context("the load was started")??.into_iter().collect::<Result<_, _>>()?;
     world.stack.wait_until_ready(Duration::from_mins(1)).await?;
 
     let mut followup = world.sql("followup").await?;

@@ -101,11 +101,19 @@ async fn the_benchmark_runs() -> Outcome {
     let mut load: Command = program("hersys-load")?;
     let done = load
         .args(["--seconds", "1", "--rates", "20", "--connections", "2", "--pool", "4"])
+        .args(["--report-rates", "20", "--people", "20", "--claims", "20"])
         .env("HERSYS_TEST_RUN", &world.stack.run)
         .output()?;
     let said = String::from_utf8_lossy(&done.stdout).into_owned();
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-    for line in ["raw ceiling:", "sustained:", "ratio to the raw ceiling:", "resident memory:"] {
+    for line in [
+        "raw ceiling:",
+        "sustained:",
+        "ratio to the raw ceiling:",
+        "claims/s",
+        "REST: ratio to native gRPC:",
+        "resident memory:",
+    ] {
         assert!(said.contains(line), "{said}");
     }
     Ok(())

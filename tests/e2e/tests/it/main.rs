@@ -5,6 +5,7 @@ mod bad_input;
 mod beds;
 mod care_faults;
 mod commands;
+mod contract;
 mod faults;
 mod followup;
 mod handover;

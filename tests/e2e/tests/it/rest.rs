@@ -195,7 +195,8 @@ async fn grpc_web(who: &Client, text: bool, request: &ListCasesRequest) -> anyho
         let chunks = bytes.split_inclusive(|byte| *byte == b'=').filter(|chunk| *chunk != b"=");
         let mut plain = Vec::new();
         for chunk in chunks {
-            let padded = [chunk, &b"===="[..(4 - chunk.len() % 4) % 4]].concat();
+            let mut padded = chunk.to_vec();
+            padded.resize(chunk.len().next_multiple_of(4), b'=');
             plain.extend(STANDARD.decode(padded)?);
         }
         Bytes::from(plain)

@@ -1,6 +1,6 @@
 //! One trace from the gateway over the bus to the last consumer, as a collector gets it.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, fmt::Write as _, sync::Arc, time::Duration};
 
 use devstack::{certs::Authority, process};
 use e2e::{World, eventually, file, filing, form, person};
@@ -53,10 +53,9 @@ async fn one_trace_leads_from_the_gateway_over_the_bus_to_the_last_consumer() ->
     let (tls, routes) =
         (world.stack.tls("otel")?, tonic::service::Routes::new(TraceServiceServer::new(collector.clone())));
     let stop = shutdown.clone();
-    let serving =
-        tokio::spawn(
-            async move { server::serve(listener, &tls, tower::layer::util::Identity::new(), routes, &stop).await },
-        );
+    shutdown.spawn("collector", async move {
+        let _ = server::serve(listener, &tls, tower::layer::util::Identity::new(), routes, &stop).await;
+    });
 
     let clinic = world.staff("clinic", Role::Physician).await?;
     let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -65,7 +64,12 @@ async fn one_trace_leads_from_the_gateway_over_the_bus_to_the_last_consumer() ->
     context.scope(file(&clinic, filing(form(&somebody)))).await?;
     file(&clinic, filing(form(&person()))).await?;
 
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let hex = |bytes: &[u8]| {
+        bytes.iter().fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+    };
     let wanted = [
         ("gateway", "/hersys.notification.v1.NotificationService/FileNotification"),
         ("notification", "/hersys.notification.v1.NotificationService/FileNotification"),
@@ -97,7 +101,7 @@ async fn one_trace_leads_from_the_gateway_over_the_bus_to_the_last_consumer() ->
     let others = collector.0.lock().await.iter().filter(|(_, span)| hex(&span.trace_id) != trace).count();
     assert!(others >= wanted.len());
     // Nothing in a span says who it is about.
-    let text = format!("{}", collector.0.lock().await.iter().map(|(_, s)| s.name.clone()).collect::<String>());
+    let text = collector.0.lock().await.iter().map(|(_, s)| s.name.clone()).collect::<String>();
     assert!(!text.contains(&somebody.phone) && !text.contains(&somebody.name_kanji));
 
     let (_, metrics) = world.stack.admin("notification", "/metrics").await?;
@@ -105,6 +109,5 @@ async fn one_trace_leads_from_the_gateway_over_the_bus_to_the_last_consumer() ->
         assert!(metrics.contains(metric), "{metric}");
     }
     shutdown.finished().await;
-    let _ = serving.await;
     Ok(())
 }

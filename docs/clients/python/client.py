@@ -1,0 +1,153 @@
+"""An example client of HER-SYS over gRPC: sign in, register a person, file a notification, list one's cases.
+
+README.md tells how to run it.
+"""
+
+import base64
+import hashlib
+import hmac
+import os
+import pathlib
+import struct
+import sys
+import tempfile
+import time
+import uuid
+
+import grpc
+import grpc_tools
+from google.rpc import error_details_pb2, status_pb2
+from grpc_tools import protoc
+
+# The contract: the folder `proto` of the project, wherever above this file it lies.
+PROTO = next(p / "proto" for p in pathlib.Path(__file__).resolve().parents if (p / "proto/hersys").is_dir())
+
+
+def generate(out: str) -> None:
+    """Makes the stubs. A real client does this once, when it is built. `google.api` comes with googleapis-common-protos."""
+    wanted = [str(path.relative_to(PROTO)) for path in PROTO.glob("hersys/**/*.proto")]
+    well_known = pathlib.Path(grpc_tools.__file__).parent / "_proto"
+    # `vendor` lies inside of `proto` and must come first, or its files are found twice.
+    roots = [f"-I{PROTO}/vendor", f"-I{PROTO}", f"-I{well_known}"]
+    targets = [f"--python_out={out}", f"--grpc_python_out={out}"]
+    if protoc.main(["protoc", *roots, *targets, *wanted, "buf/validate/validate.proto"]) != 0:
+        sys.exit("the contract does not compile")
+
+
+stubs = tempfile.TemporaryDirectory()
+generate(stubs.name)
+sys.path.insert(0, stubs.name)
+
+from hersys.identity.v1 import identity_pb2 as identity, identity_pb2_grpc  # noqa: E402
+from hersys.notification.v1 import form_pb2 as forms, notification_pb2 as notification, notification_pb2_grpc  # noqa: E402
+from hersys.registry.v1 import codes_pb2 as codes, registry_pb2 as registry, registry_pb2_grpc  # noqa: E402
+
+
+def one_time_code(base32: str) -> str:
+    """The six digits an authenticator app shows now (RFC 6238: SHA-1, 30 seconds)."""
+    key = base64.b32decode(base32 + "=" * (-len(base32) % 8))
+    digest = hmac.new(key, struct.pack(">Q", int(time.time()) // 30), hashlib.sha1).digest()
+    start = digest[-1] & 0x0F
+    number = struct.unpack(">I", digest[start : start + 4])[0] & 0x7FFFFFFF
+    return f"{number % 1_000_000:06}"
+
+
+def violations(error: grpc.RpcError) -> list[tuple[str, str]]:
+    """The fields at fault and the rules they break, from the details of an INVALID_ARGUMENT."""
+    found = []
+    for key, value in error.trailing_metadata() or ():
+        if key == "grpc-status-details-bin":
+            for detail in status_pb2.Status.FromString(value).details:
+                bad = error_details_pb2.BadRequest()
+                if detail.Unpack(bad):
+                    found += [(field.field, field.description) for field in bad.field_violations]
+    return found
+
+
+def main() -> None:
+    with open(os.environ["HERSYS_CA"], "rb") as file:
+        tls = grpc.ssl_channel_credentials(root_certificates=file.read())
+    with grpc.secure_channel(os.environ["HERSYS_GATEWAY"].removeprefix("https://"), tls) as channel:
+        session(channel)
+
+
+def session(channel: grpc.Channel) -> None:
+    # Messages in English; Japanese without it.
+    metadata = [("accept-language", "en")]
+    door = identity_pb2_grpc.IdentityServiceStub(channel)
+    request = identity.SignInRequest(login=os.environ["HERSYS_LOGIN"], password=os.environ["HERSYS_PASSWORD"])
+    first = door.SignIn(request, metadata=metadata, timeout=10)
+    if first.next_step != identity.NEXT_STEP_OTP:
+        sys.exit("enrol first: this ID has no one-time code yet")
+    # A code works once: signing in twice within 30 seconds means waiting for the next one.
+    request = identity.VerifyOtpRequest(challenge=first.challenge, code=one_time_code(os.environ["HERSYS_OTP_SECRET"]))
+    tokens = door.VerifyOtp(request, metadata=metadata, timeout=10)
+    # Lives ten minutes; RefreshTokens exchanges tokens.refresh_token for new ones.
+    metadata.append(("authorization", f"Bearer {tokens.access_token}"))
+
+    # Changes carry a request id of the client's choice. Keep it, and send it again after a time-out or UNAVAILABLE:
+    # the same id and body never count twice and give the same answer.
+    cases = registry_pb2_grpc.RegistryServiceStub(channel)
+    person = registry.Person(
+        name_kanji="見本 太郎",
+        name_kana="ミホン タロウ",
+        birth_date="1980-01-31",  # or by era: "S55.1.31"
+        sex=codes.SEX_MALE,
+        phone="06-0000-0000",
+        municipality_code="271004",
+    )
+    request = registry.RegisterCaseRequest(request_id=str(uuid.uuid4()), person=person, consulted_on="2020-06-01")
+    registered = cases.RegisterCase(request, metadata=metadata, timeout=10)
+    print(f"Registered case {registered.case_id}")
+
+    form = forms.Form(
+        purpose=forms.PURPOSE_NOTIFICATION,
+        report_date="2020-06-01",
+        diagnosis_class=codes.DIAGNOSIS_CLASS_CONFIRMED,
+        subject=forms.Subject(
+            name_kanji=person.name_kanji,
+            name_kana=person.name_kana,
+            sex=person.sex,
+            birth_date=person.birth_date,
+            whereabouts="大阪市北区中之島",
+            whereabouts_code="271004",
+        ),
+        findings=forms.Findings(
+            symptoms=[forms.SYMPTOM_FEVER, forms.SYMPTOM_COUGH],
+            diagnoses=[
+                forms.Diagnosis(
+                    method=codes.TEST_METHOD_NUCLEIC_ACID,
+                    specimen=codes.SPECIMEN_SALIVA,
+                    result=codes.TEST_RESULT_POSITIVE,
+                    sampled_on="2020-05-31",
+                )
+            ],
+            diagnosed_on="2020-06-01",
+        ),
+    )
+    desk = notification_pb2_grpc.NotificationServiceStub(channel)
+    request = notification.FileNotificationRequest(request_id=str(uuid.uuid4()), case_id=registered.case_id, form=form)
+    receipt = desk.FileNotification(request, metadata=metadata, timeout=10)
+    print(f"Filed {receipt.number} with {receipt.receiving_centre_name}")
+
+    newest = cases.ListCases(registry.ListCasesRequest(page_size=1), metadata=metadata, timeout=10).cases[0]
+    print(f"The newest of our cases is {newest.case_id}, changed {newest.updated_at.ToJsonString()}")
+
+    # What a mistake looks like: each field at fault, and the rule it breaks.
+    form.subject.birth_date = "2020-02-31"
+    try:
+        desk.FileNotification(
+            notification.FileNotificationRequest(request_id=str(uuid.uuid4()), form=form), metadata=metadata, timeout=10
+        )
+    except grpc.RpcError as error:
+        if error.code() != grpc.StatusCode.INVALID_ARGUMENT:
+            raise
+        for field, rule in violations(error):
+            print(f"Refused: {field}: {rule}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except grpc.RpcError as error:
+        sys.exit(f"{error.code().name}: {error.details()}")
