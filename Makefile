@@ -39,10 +39,12 @@ test: check ## everything: checks, unit tests, journeys, faults, on real Postgre
 	tools=$(TOOLS); run=$$(mktemp -d /var/tmp/hersys-test.XXXXXX); \
 	$(DEVSTACK) --tools "$$tools" --run "$$run" exec cargo nextest run --locked --workspace
 
-bench: ## sustained filings per second, latency, and the ratio to the raw ceiling of the same PostgreSQL
+bench: ## filings, health reports, bed claims, REST against gRPC and Envoy; ratios within the same run
 	tools=$(TOOLS); cargo build --locked --release --workspace; \
-	run=$$(mktemp -d /var/tmp/hersys-bench.XXXXXX); \
-	$(TARGET)/release/hersys-devstack --tools "$$tools" --run "$$run" exec $(TARGET)/release/hersys-load
+	run=$$(mktemp -d /var/tmp/hersys-bench.XXXXXX); contract=$$(mktemp /var/tmp/hersys-contract.XXXXXX); \
+	trap 'rm -f "$$contract"' EXIT; $(TARGET)/release/hersysctl contract > "$$contract"; \
+	$(TARGET)/release/hersys-devstack --tools "$$tools" --run "$$run" exec \
+	python3 tests/contract/beside.py "$$run/stack.json" "$$contract" $(TARGET)/release/hersys-load
 
 fmt: ## format the code
 	cargo fmt --all

@@ -169,6 +169,12 @@ class Side:
         filing = {"requestId": str(uuid.uuid4()), "caseId": self.case, "form": form}
         receipt = through.done("POST", "/v1/notifications", filing, tokens["physician"])
         self.notification = receipt["notificationId"]
+        # The registry hears of the notification a moment later; what is compared must have settled.
+        deadline = time.monotonic() + 20
+        while "reportDate" not in through.done("GET", f"/v1/cases/{self.case}", None, tokens["nurse"]):
+            if time.monotonic() > deadline:
+                sys.exit("transcoding: the registry did not hear of the notification")
+            time.sleep(0.05)
 
     def filled(self, text: str) -> str:
         names = {"{case}": self.case, "{notification}": self.notification, "{id}": str(uuid.uuid4())}

@@ -4,6 +4,7 @@ An environment that is complete is used again; another set of pins makes another
 """
 
 import argparse
+import fcntl
 import hashlib
 import os
 import pathlib
@@ -22,18 +23,21 @@ def python_of(name: str) -> pathlib.Path:
     folder = pathlib.Path("/var/tmp") / f"hersys-tools-{os.getuid()}"
     target = folder / hashlib.sha256(pins.read_bytes()).hexdigest()[:16]
     python = target / "bin/python"
-    if not (target / "complete").exists():
-        print(f"  fetching {name} into {target}", file=sys.stderr, flush=True)
-        shutil.rmtree(target, ignore_errors=True)
-        folder.mkdir(parents=True, exist_ok=True)
-        folder.chmod(0o755)
-        # `-I`: or this file would be taken for the module of the same name.
-        run([sys.executable, "-I", "-m", "venv", str(target)])
-        # `--no-deps`: the list is complete, and nothing that is not on it gets in.
-        run([str(python), "-I", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps",
-             "--require-hashes", "-r", str(pins)])
-        target.chmod(0o755)
-        (target / "complete").touch()
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o755)
+    # One at a time: tests that run beside each other need the same one.
+    with (folder / f"{target.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (target / "complete").exists():
+            print(f"  fetching {name} into {target}", file=sys.stderr, flush=True)
+            shutil.rmtree(target, ignore_errors=True)
+            # `-I`: or this file would be taken for the module of the same name.
+            run([sys.executable, "-I", "-m", "venv", str(target)])
+            # `--no-deps`: the list is complete, and nothing that is not on it gets in.
+            run([str(python), "-I", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps",
+                 "--require-hashes", "-r", str(pins)])
+            target.chmod(0o755)
+            (target / "complete").touch()
     return python
 
 

@@ -113,6 +113,8 @@ enum Command {
         #[arg(long, value_enum, default_value = "ja")]
         language: demo::Tongue,
     },
+    /// Print the compiled contract (a protobuf `FileDescriptorSet`), for generic clients and transcoders.
+    Contract,
     /// Figures by up to four dimensions.
     Statistics(StatisticsArgs),
     /// Send an open-data file, or a synthetic wave, as registrations and notifications.
@@ -200,6 +202,9 @@ struct ReplayArgs {
 /// What went wrong; a gRPC status is kept as the source.
 pub async fn run(cli: Cli) -> anyhow::Result<()> {
     let target = &cli.target;
+    if matches!(cli.command, Command::Contract) {
+        return Ok(io::stdout().lock().write_all(proto::DESCRIPTORS)?);
+    }
     let mut client = target.client()?;
     match &cli.command {
         Command::SignIn { login, demo } => {
@@ -232,7 +237,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         target.keep(&client)?;
     }
     match cli.command {
-        Command::SignIn { .. } | Command::Enrol { .. } | Command::Demo { .. } => Ok(()),
+        Command::SignIn { .. } | Command::Enrol { .. } | Command::Demo { .. } | Command::Contract => Ok(()),
         Command::SignOut => {
             client.identity().sign_out(client.request(SignOutRequest {})).await?;
             session::forget(&target.session);

@@ -53,6 +53,9 @@ static ROUTER: LazyLock<Router> = LazyLock::new(|| {
 /// A body that comes slower than this is given up.
 const SLOWEST: std::time::Duration = std::time::Duration::from_secs(20);
 
+/// How long the body of somebody who is not let in may take to run out.
+const RUN_OUT: std::time::Duration = std::time::Duration::from_secs(2);
+
 /// Headers of a REST call that mean something to a service.
 const TAKEN: &[&str] = &["authorization", "accept-language", "user-agent", SERVICE];
 
@@ -81,8 +84,15 @@ impl Gateway {
     ) -> Result<Response<Body>, Status> {
         let (parts, body) = request.into_parts();
         let headers = taken(&parts.headers);
-        // Whoever is not let in has no body read.
-        let admitted = self.admit(route.rpc, &headers, address).await?;
+        // Whoever is not let in has no body kept or read into a message. It is let run out, though: HTTP/1.1 would tear the
+        // connection over what was not taken, and the answer with it.
+        let admitted = match self.admit(route.rpc, &headers, address).await {
+            Ok(admitted) => admitted,
+            Err(status) => {
+                let _ = tokio::time::timeout(RUN_OUT, run_out(body, self.body_bytes)).await;
+                return Err(status);
+            }
+        };
         let body = tokio::time::timeout(SLOWEST, read(&parts.headers, body, route, self.body_bytes))
             .await
             .map_err(|_elapsed| Status::deadline_exceeded("the body did not come in time"))??;
@@ -136,6 +146,12 @@ fn taken(given: &HeaderMap) -> HeaderMap {
     }
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     headers
+}
+
+/// Takes a body without keeping it, up to a length.
+async fn run_out(body: Incoming, most: usize) {
+    let mut body = Limited::new(body, most);
+    while let Some(Ok(_)) = body.frame().await {}
 }
 
 /// Reads the body of a call that takes one.

@@ -7,9 +7,9 @@ use e2e::{Refused as _, World, eventually, patient, person, register, request_id
 use futures::{StreamExt as _, stream};
 use proto::{
     beds::{
-        AcceptAdmissionRequest, Admission, AdmissionState, Capability, ConfirmArrivalRequest, DeclineAdmissionRequest,
-        Destination, GetAdmissionRequest, ListAdmissionsRequest, ListAvailabilityRequest, OfferBedRequest,
-        RecordLeaveRequest, ReportCapacityRequest, RequestAdmissionRequest,
+        AcceptAdmissionRequest, Admission, AdmissionState, CancelAdmissionRequest, Capability, ConfirmArrivalRequest,
+        DeclineAdmissionRequest, Destination, GetAdmissionRequest, ListAdmissionsRequest, ListAvailabilityRequest,
+        OfferBedRequest, RecordLeaveRequest, ReportCapacityRequest, RequestAdmissionRequest,
     },
     identity::Role,
     registry::{ClinicalState, GetCaseRequest, Placement, RecordSeverityRequest, Relation, Severity},
@@ -227,6 +227,46 @@ async fn a_declined_patient_is_offered_elsewhere_and_an_offer_runs_out() -> Outc
     assert!(mine.admissions.iter().all(|a| a.admission_id != second.admission_id));
     offer(&nurse, &first, &north_id).await?;
     accept(&north, &first).await?;
+    // The one whose offer ran out is a request again, is listed as one, and can be called off although its bed is another's.
+    let request = nurse.request(ListAdmissionsRequest {
+        page_size: 200,
+        state: AdmissionState::Requested.into(),
+        ..Default::default()
+    });
+    let waiting = nurse.beds().list_admissions(request).await?.into_inner().admissions;
+    assert!(waiting.iter().any(|a| a.admission_id == second.admission_id));
+    let cancel = CancelAdmissionRequest { request_id: request_id(), admission_id: second.admission_id.clone() };
+    let cancelled = nurse.beds().cancel_admission(nurse.request(cancel)).await?.into_inner();
+    assert_eq!(cancelled.state, i32::from(AdmissionState::Cancelled));
+    ask(&nurse, &second.case_id, Capability::General).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn fewer_ready_beds_take_nobody_in_before_enough_have_left() -> Outcome {
+    let world = World::shared()?;
+    let clinic = world.staff("clinic", Role::Physician).await?;
+    let nurse = world.staff("osaka-city-centre", Role::Nurse).await?;
+    let north = world.staff("hospital-north", Role::Physician).await?;
+    let north_id = world.organisation("hospital-north")?;
+    capacity(&north, &north_id, Capability::Ventilator, 3, 3).await?;
+    let mut lying = Vec::new();
+    for _ in 0..3 {
+        let case_id = register(&clinic, person()).await?.case_id;
+        let admission = ask(&nurse, &case_id, Capability::Ventilator).await?;
+        offer(&nurse, &admission, &north_id).await?;
+        accept(&north, &admission).await?;
+        arrive(&north, &admission).await?;
+        lying.push(admission);
+    }
+    assert_eq!(capacity(&north, &north_id, Capability::Ventilator, 3, 2).await?, 0);
+    leave(&north, &lying[0], Destination::Home).await?;
+    let case_id = register(&clinic, person()).await?.case_id;
+    let next = ask(&nurse, &case_id, Capability::Ventilator).await?;
+    let full = offer(&nurse, &next, &north_id).await.refused();
+    assert_eq!(full.code(), Code::FailedPrecondition, "two lie there, and two are ready");
+    leave(&north, &lying[1], Destination::Home).await?;
+    offer(&nurse, &next, &north_id).await?;
     Ok(())
 }
 

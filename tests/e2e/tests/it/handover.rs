@@ -190,3 +190,31 @@ async fn a_hand_over_has_one_responsible_centre_at_every_moment() -> Outcome {
     })
     .await
 }
+
+#[tokio::test]
+async fn a_centre_that_registered_for_another_area_works_no_more_after_the_hand_over() -> Outcome {
+    let world = World::shared()?;
+    let (ibaraki, osaka) =
+        (world.staff("ibaraki-centre", Role::Nurse).await?, world.staff("osaka-city-centre", Role::Nurse).await?);
+    let minato = world.staff("minato-centre", Role::Nurse).await?;
+    // In Osaka city's area: both centres have it to begin with.
+    let case_id = register(&ibaraki, person()).await?.case_id;
+    let offer = OfferTransferRequest {
+        request_id: request_id(),
+        case_id: case_id.clone(),
+        etag: String::new(),
+        to_centre_id: world.organisation("minato-centre")?,
+        reason: "転居".to_owned(),
+    };
+    let refused = ibaraki.registry().offer_transfer(ibaraki.request(offer.clone())).await.refused();
+    assert_eq!(refused.code(), Code::PermissionDenied, "only who is responsible now hands over");
+    osaka.registry().offer_transfer(osaka.request(OfferTransferRequest { request_id: request_id(), ..offer })).await?;
+    let yes = AcceptTransferRequest { request_id: request_id(), case_id: case_id.clone(), etag: String::new() };
+    minato.registry().accept_transfer(minato.request(yes)).await?;
+    for centre in [&ibaraki, &osaka] {
+        assert!(get(centre, &case_id).await.is_ok(), "both read on");
+        let late = centre.registry().record_test(centre.request(test(&case_id))).await.refused();
+        assert_eq!(late.code(), Code::PermissionDenied);
+    }
+    Ok(())
+}
