@@ -5,7 +5,9 @@ alter table case_fact
     add column ventilator          boolean  not null default false,
     add column ecmo                boolean  not null default false,
     add column admission_necessity smallint not null default 0,
-    add column responsible_centre  uuid;
+    add column responsible_centre  uuid,
+    -- Of the centre responsible then: people are cared for where they are, and counted where they were received.
+    add column care_prefecture     smallint not null default 0;
 -- Serves the care survey: the patients under care at a moment, few among all versions.
 create index case_fact_care on case_fact (recorded_to, recorded_from)
     where outcome = 0 and diagnosis_class in (1, 2, 4);

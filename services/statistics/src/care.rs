@@ -84,7 +84,7 @@ pub(crate) async fn survey(conn: &mut PgConnection, area: Area, as_of: OffsetDat
     };
     // 療養者: notified as positive, and the episode goes on.
     let patients: Vec<Patients> = sqlx::query_as(
-        "select prefecture,
+        "select care_prefecture as prefecture,
                 count(*) as under_care,
                 count(*) filter (where placement = 2) as inpatients,
                 count(*) filter (where placement = 2 and (icu or ventilator or ecmo)) as severe,
@@ -97,8 +97,8 @@ pub(crate) async fn survey(conn: &mut PgConnection, area: Area, as_of: OffsetDat
                 count(*) filter (where placement in (0, 1) and admission_necessity = 1) as waiting_for_hospital
          from case_fact
          where outcome = 0 and diagnosis_class in (1, 2, 4) and recorded_to > $1 and recorded_from <= $1
-           and ($2::smallint is null or prefecture = $2) and ($3::uuid is null or responsible_centre = $3)
-         group by prefecture",
+           and ($2::smallint is null or care_prefecture = $2) and ($3::uuid is null or responsible_centre = $3)
+         group by care_prefecture",
     )
     .bind(as_of)
     .bind(prefecture)

@@ -1,5 +1,6 @@
 //! What statistics hears: every version of every case, and every declared capacity, as facts without a name.
 
+use access::Directory;
 use async_trait::async_trait;
 use data::{Event, Failure, Projection};
 use japan::date;
@@ -14,7 +15,15 @@ use crate::{
 };
 
 /// Hears the registry.
-pub(crate) struct Hears;
+pub(crate) struct Hears {
+    directory: Directory,
+}
+
+impl Hears {
+    pub(crate) fn new(directory: Directory) -> Self {
+        Self { directory }
+    }
+}
 
 #[async_trait]
 impl Projection for Hears {
@@ -29,8 +38,11 @@ impl Projection for Hears {
     }
 
     async fn apply(&self, tx: &mut PgConnection, events: &[Event], (): &()) -> Result<(), Failure> {
-        let facts: Vec<Fact> =
-            events.iter().filter(|event| event.r#type == "case.changed").map(fact).collect::<Result<_, _>>()?;
+        let facts: Vec<Fact> = events
+            .iter()
+            .filter(|event| event.r#type == "case.changed")
+            .map(|event| fact(event, &self.directory))
+            .collect::<Result<_, _>>()?;
         if !facts.is_empty() {
             store::insert_facts(tx, &facts).await?;
         }
@@ -83,9 +95,11 @@ fn capacity_fact(event: &Event) -> Result<CapacityFact, Failure> {
     Ok(CapacityFact { facility_id, recorded_from: event.recorded_at, reported })
 }
 
-fn fact(event: &Event) -> Result<Fact, Failure> {
+fn fact(event: &Event, directory: &Directory) -> Result<Fact, Failure> {
     let changed: CaseChanged = event.decode()?;
+    let centre = Uuid::try_parse(&changed.responsible_centre_id).ok().and_then(|id| directory.get(id));
     Ok(Fact {
+        care_prefecture: centre.map_or(changed.prefecture, |centre| i32::from(centre.prefecture)),
         case_id: Uuid::try_parse(&changed.case_id).map_err(|_| Failure::Dead("case_id is malformed".to_owned()))?,
         version: changed.version,
         recorded_from: event.recorded_at,

@@ -21,7 +21,7 @@ pub const MIGRATIONS: &[MigrationSet] = &[
 /// When something it cannot work without is missing.
 pub async fn run(mut base: Base) -> anyhow::Result<()> {
     let statistics = rpc::Statistics::new(&base);
-    base.listen(events::Hears)?;
+    base.listen(events::Hears::new(base.directory.clone()))?;
     base.listen(events::HearsBeds)?;
     base.serve(|routes| routes.add_service(StatisticsServiceServer::new(statistics))).await
 }

@@ -16,6 +16,7 @@ pub(crate) struct Fact {
     pub report_date: Option<Date>,
     pub onset_date: Option<Date>,
     pub test_date: Option<Date>,
+    pub care_prefecture: i32,
     pub changed: CaseChanged,
 }
 
@@ -31,10 +32,11 @@ pub(crate) async fn insert_facts(conn: &mut PgConnection, facts: &[Fact]) -> sql
         "insert into case_fact
              (case_id, version, recorded_from, prefecture, centre_id, sex, age_band, diagnosis_class, report_date,
               onset_date, test_date, outcome, placement, test_count, icu, ventilator, ecmo, admission_necessity,
-              responsible_centre)
+              responsible_centre, care_prefecture)
          select * from unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::smallint[], $5::uuid[], $6::smallint[],
               $7::smallint[], $8::smallint[], $9::date[], $10::date[], $11::date[], $12::smallint[], $13::smallint[],
-              $14::int[], $15::bool[], $16::bool[], $17::bool[], $18::smallint[], $19::uuid[])
+              $14::int[], $15::bool[], $16::bool[], $17::bool[], $18::smallint[], $19::uuid[],
+              $20::smallint[])
          on conflict do nothing",
     )
     .bind(column(facts, |f| f.case_id))
@@ -56,6 +58,7 @@ pub(crate) async fn insert_facts(conn: &mut PgConnection, facts: &[Fact]) -> sql
     .bind(column(facts, |f| f.changed.ecmo))
     .bind(column(facts, |f| small(f.changed.admission_necessity)))
     .bind(column(facts, |f| Uuid::try_parse(&f.changed.responsible_centre_id).ok()))
+    .bind(column(facts, |f| small(f.care_prefecture)))
     .execute(&mut *conn)
     .await?;
     // A version ends when the next one was recorded, whatever order they came in.

@@ -28,15 +28,15 @@ pub(crate) async fn play(stage: &mut Stage, cases: &Cases) -> anyhow::Result<()>
     at_home(stage, &cases.home).await?;
     let admission = to_hospital(stage, &cases.hospital).await?;
     to_lodging(stage, &cases.lodging).await?;
-    stage.counts(|change| change.home >= 1 && change.inpatients >= 1 && change.lodging >= 1).await?;
+    stage.counts(|_, change| change.home >= 1 && change.inpatients >= 1 && change.lodging >= 1).await?;
 
     stage.act("④ 入院中の状態、療養中の健康観察", "④ Condition in hospital, daily health at home and in lodging")?;
     in_hospital(stage, &cases.hospital).await?;
-    stage.counts(|change| change.severe >= 1).await?;
+    stage.counts(|_, change| change.severe >= 1).await?;
     by_phone(stage, &cases.home).await?;
     silent(stage, &cases.lodging).await?;
     discharged(stage, &cases.hospital, &admission).await?;
-    stage.counts(|change| change.inpatients <= -1 && change.severe <= -1).await
+    stage.counts(|_, change| change.inpatients <= -1 && change.severe <= -1).await
 }
 
 async fn at_home(stage: &Stage, patient: &Patient) -> anyhow::Result<()> {

@@ -16,12 +16,13 @@ pub(crate) async fn play(stage: &mut Stage, cases: &Cases) -> anyhow::Result<()>
     stage.act("⑤ 解除基準の確認と転帰", "⑤ Release criteria and outcome")?;
     released(stage, &cases.home).await?;
     ended(stage, &cases.hospital, "2020-06-15").await?;
-    stage.counts(|change| change.released >= 2).await?;
+    stage.counts(|_, change| change.released >= 2).await?;
 
     stage.act("居所の移動と保健所間の移管", "A person moves: hand-over between centres")?;
     moved(stage, &cases.lodging).await?;
     ministry_sees_nobody(stage, &cases.lodging).await?;
-    stage.counts(|_| true).await
+    // The prefecture's row moves with the person; the nation's sum does not.
+    stage.counts(|who, change| matches!(who, Who::Ministry) || change.lodging <= -1).await
 }
 
 async fn released(stage: &Stage, patient: &Patient) -> anyhow::Result<()> {

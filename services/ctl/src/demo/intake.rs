@@ -23,7 +23,7 @@ use crate::Client;
 pub(crate) async fn play(stage: &mut Stage) -> anyhow::Result<Cases> {
     stage.act("はじめに：病床と居室の届出", "Before it begins: beds and rooms are declared")?;
     capacity(stage).await?;
-    stage.counts(|_| true).await?;
+    stage.counts(|_, _| true).await?;
 
     stage.act("① 相談・受診と検査時の登録", "① Consultation, visit, registration at the test")?;
     let negative = consultation(stage).await?;
@@ -34,7 +34,7 @@ pub(crate) async fn play(stage: &mut Stage) -> anyhow::Result<Cases> {
 
     stage.act("② 検査結果と発生届", "② Results and the notification")?;
     negative_result(stage, &negative).await?;
-    stage.counts(|change| change.tested >= 1).await?;
+    stage.counts(|_, change| change.tested >= 1).await?;
     positive_result(stage, &home).await?;
     let nurse = stage.who("osaka-nurse")?;
     for patient in [&lodging, &hospital] {
@@ -52,7 +52,7 @@ pub(crate) async fn play(stage: &mut Stage) -> anyhow::Result<Cases> {
         "天満医院の患者の届出を代行入力し、重田さんの届出も受理しました。",
         "entered the other clinic's notification on its behalf, and has the third one too.",
     )?;
-    stage.counts(|change| change.positive >= 3).await?;
+    stage.counts(|_, change| change.positive >= 3).await?;
     contact(stage, &home).await?;
     Ok(Cases { home, lodging, hospital })
 }

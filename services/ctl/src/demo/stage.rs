@@ -140,7 +140,7 @@ impl Stage {
     }
 
     /// Prefecture and ministry look at their figures, once these show what was just done.
-    pub(crate) async fn counts(&mut self, holds: impl Fn(&Change) -> bool + Send + Sync) -> anyhow::Result<()> {
+    pub(crate) async fn counts(&mut self, holds: impl Fn(Who, &Change) -> bool + Send + Sync) -> anyhow::Result<()> {
         for (login, who) in [("osaka-coordinator", Who::Prefecture), ("analyst", Who::Ministry)] {
             let client = self.who(login)?;
             let before = self.shown.get(login).copied();
@@ -150,7 +150,7 @@ impl Stage {
                 async move {
                     let now = figures(&client).await?;
                     let change = Change::between(before.as_ref().unwrap_or(&now), &now);
-                    Ok(holds(&change).then_some(now))
+                    Ok(holds(who, &change).then_some(now))
                 }
             };
             let (now, _) = Self::until("the figures follow", look).await?;

@@ -12,8 +12,11 @@ use proto::{
         OfferBedRequest, RecordLeaveRequest, ReportCapacityRequest, RequestAdmissionRequest,
     },
     identity::Role,
-    registry::{ClinicalState, GetCaseRequest, Placement, RecordSeverityRequest, Relation, Severity},
-    statistics::{CareRow, GetCareStatusRequest},
+    registry::{
+        AcceptTransferRequest, ClinicalState, GetCaseRequest, OfferTransferRequest, Placement, RecordSeverityRequest,
+        Relation, Severity,
+    },
+    statistics::{CareRow, GetCareStatusRequest, GetSummaryRequest},
 };
 use tonic::{Code, Status};
 
@@ -176,6 +179,29 @@ async fn a_patient_gets_a_bed_and_the_count_follows_at_each_step() -> Outcome {
         Ok(seen.is_err())
     })
     .await?;
+    // Handed over to Tokyo, the patient is Tokyo's to care for, and stays counted where the notification was received.
+    let minato = world.staff("minato-centre", Role::Nurse).await?;
+    let offer = OfferTransferRequest {
+        request_id: request_id(),
+        case_id: case_id.clone(),
+        etag: String::new(),
+        to_centre_id: world.organisation("minato-centre")?,
+        reason: "転居".to_owned(),
+    };
+    nurse.registry().offer_transfer(nurse.request(offer)).await?;
+    let yes = AcceptTransferRequest { request_id: request_id(), case_id: case_id.clone(), etag: String::new() };
+    minato.registry().accept_transfer(minato.request(yes)).await?;
+    eventually("the row of the survey moves", SOON, || async {
+        let osaka = survey(&coordinator).await?;
+        let request = analyst.request(GetCareStatusRequest { as_of: None });
+        let rows = analyst.statistics().get_care_status(request).await?.into_inner().prefectures;
+        let tokyo = rows.iter().find(|row| row.prefecture == 13).map_or(0, |row| row.home);
+        Ok(osaka.home == 0 && tokyo == 1)
+    })
+    .await?;
+    let summary = coordinator.request(GetSummaryRequest { as_of: None });
+    let summary = coordinator.statistics().get_summary(summary).await?.into_inner();
+    assert_eq!(summary.nation.map(|row| row.positive), Some(1));
     // The hospital goes on writing about the stay it had.
     let relations = case().await?.grants;
     let treating =
