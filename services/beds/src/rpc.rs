@@ -234,13 +234,16 @@ impl Beds {
             // A repeated request finds its answer also after the offer is over.
             Who::Facility if admission.facility_id == Some(caller.organisation_id) => As::Facility,
             Who::Facility => {
-                return match once::claim(&mut tx, &self.base.vault, &key).await? {
-                    Some(answer) => Ok(Begun::Before(Box::new(answer))),
-                    None => Err(Error::NotFound("admission")),
-                };
+                let answer = once::claim(&mut tx, &self.base.vault, &key).await?.ok_or(Error::NotFound("admission"))?;
+                self.audit(&mut tx, &caller, key.rpc, Some(key.request_id), &[admission.case_id]).await?;
+                tx.commit().await?;
+                return Ok(Begun::Before(Box::new(answer)));
             }
         };
         if let Some(answer) = once::claim(&mut tx, &self.base.vault, &key).await? {
+            // Shown again is seen again.
+            self.audit(&mut tx, &caller, key.rpc, Some(key.request_id), &[admission.case_id]).await?;
+            tx.commit().await?;
             return Ok(Begun::Before(Box::new(answer)));
         }
         Ok(Begun::Now(Box::new(Change { tx, admission, case, seen, caller, key, now })))

@@ -9,6 +9,7 @@ mod rpc;
 mod rules;
 mod slots;
 mod store;
+mod submit;
 mod view;
 mod watch;
 mod worklist;

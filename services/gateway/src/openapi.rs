@@ -58,7 +58,8 @@ pub(crate) fn describe() -> Value {
 }
 
 fn operation(rpc: &'static str, template: &str, comments: &Comments, schemas: &mut Schemas<'_>) -> Option<Value> {
-    let (rule, method, http) = (proto::rule(rpc)?, proto::method(rpc)?, rest::binding(rpc)?);
+    let (rule, method) = (proto::rule(rpc)?, proto::method(rpc)?);
+    let http = rule.http.as_ref()?;
     let input = method.input();
     let variables: Vec<String> = variables(template).map(str::to_owned).collect();
     let mut parameters = Vec::new();

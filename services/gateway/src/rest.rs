@@ -1,7 +1,7 @@
 //! REST: routes from `google.api.http`, requests and answers transcoded between JSON and protobuf.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     sync::LazyLock,
 };
@@ -222,13 +222,6 @@ pub(crate) fn routes() -> BTreeMap<(&'static str, &'static str), &'static str> {
         Some(((http.template.as_str(), http.method), rule.path.as_str()))
     };
     proto::rules().filter_map(of).collect()
-}
-
-/// The HTTP binding of an RPC.
-pub(crate) fn binding(rpc: &str) -> Option<&'static proto::Http> {
-    static BY_RPC: LazyLock<HashMap<&'static str, &'static proto::Http>> =
-        LazyLock::new(|| proto::rules().filter_map(|rule| Some((rule.path.as_str(), rule.http.as_ref()?))).collect());
-    BY_RPC.get(rpc).copied()
 }
 
 #[cfg(test)]

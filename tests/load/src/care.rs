@@ -3,7 +3,7 @@
 use std::{collections::HashSet, io::Write, sync::Arc, time::Duration};
 
 use ctl::{Client, client::patiently};
-use e2e::{World, person, register, request_id};
+use e2e::{World, eventually, person, register, request_id};
 use futures::{StreamExt as _, stream};
 use proto::{
     beds::{Capability, OfferBedRequest, ReportCapacityRequest, RequestAdmissionRequest},
@@ -34,17 +34,15 @@ pub(crate) async fn reports(
         nurses.push(world.staff("osaka-city-centre", Role::Nurse).await?);
     }
     let cases: Arc<Vec<String>> = Arc::new(registered(&clinic, people).await?);
-    let mut sql = world.sql("followup").await?;
-    loop {
+    eventually("every case has its plan", Duration::from_mins(2), || async {
         let known: i64 = sqlx::query_scalar("select count(*) from plan where case_id = any($1::uuid[])")
             .bind(cases.as_ref())
-            .fetch_one(&mut sql)
+            .fetch_one(&mut world.sql("followup").await?)
             .await?;
-        if known == i64::try_from(people)? {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+        Ok(known == i64::try_from(people)?)
+    })
+    .await?;
+    let mut sql = world.sql("followup").await?;
     let call = |client: Client, index: usize| {
         let cases = Arc::clone(&cases);
         async move { submit(&client, cases.get(index % people).cloned().unwrap_or_default()).await }
