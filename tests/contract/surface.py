@@ -93,6 +93,9 @@ def sound(surface: Surface) -> bool:
     for login, spare, tags in PASSES:
         selection = [part for tag in tags for part in ("--include-tag", tag)]
         told, output = surface.run(login, spare, f"{surface.stack.url}/openapi.json", selection)
+        if told["errors"] and not told["failures"]:
+            # A starved machine can miss a TLS handshake. The run is deterministic: what is wrong is wrong again.
+            told, output = surface.run(login, spare, f"{surface.stack.url}/openapi.json", selection)
         counts = told["test_cases"]
         cases += counts["generated"]
         passed = told["exit_code"] == 0 and told["complete"] and not told["errors"]
