@@ -37,7 +37,7 @@ check: ## format, lints, contract, dependency law
 test: check ## everything: checks, unit tests, journeys, faults, on real PostgreSQL, NATS and TLS
 	cargo build --locked --workspace
 	tools=$(TOOLS); run=$$(mktemp -d /var/tmp/hersys-test.XXXXXX); \
-	$(DEVSTACK) --tools "$$tools" --run "$$run" exec cargo nextest run --locked --workspace
+	RUST_LIB_BACKTRACE=0 $(DEVSTACK) --tools "$$tools" --run "$$run" exec cargo nextest run --locked --workspace
 
 bench: ## filings, health reports, bed claims, REST against gRPC and Envoy; ratios within the same run
 	tools=$(TOOLS); cargo build --locked --release --workspace; \

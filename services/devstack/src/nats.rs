@@ -55,7 +55,7 @@ impl Nats {
         command.arg("-c").arg(&self.configuration).env_clear();
         self.pid = process::start(&mut command, &self.log)?;
         let listens = || std::net::TcpStream::connect(("127.0.0.1", self.port)).is_ok();
-        if process::wait_until(Duration::from_secs(15), || listens() || !self.is_alive()) && self.is_alive() {
+        if process::wait_until(Duration::from_mins(1), || listens() || !self.is_alive()) && self.is_alive() {
             return Ok(());
         }
         bail!("NATS did not start; its log is {}", self.log.display())

@@ -142,7 +142,7 @@ impl Postgres {
             fs::read_to_string(&pid_file)
                 .is_ok_and(|text| text.lines().next() == Some(self.pid.to_string().as_str()) && text.contains("ready"))
         };
-        if process::wait_until(Duration::from_secs(30), || ready() || !self.is_alive()) && self.is_alive() {
+        if process::wait_until(Duration::from_mins(2), || ready() || !self.is_alive()) && self.is_alive() {
             return Ok(());
         }
         bail!("PostgreSQL did not start; its log is {}", self.log.display())

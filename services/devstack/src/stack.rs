@@ -161,7 +161,7 @@ impl Stack {
                 stack.start(&name)?;
             }
         }
-        stack.wait_until_ready(Duration::from_mins(1)).await?;
+        stack.wait_until_ready(Duration::from_mins(3)).await?;
         if options.demo && stack.demo.users.is_empty() {
             say("demo organisations and users");
             stack.demo = demo::load(&stack).await.context("load the demo organisations")?;
@@ -260,7 +260,7 @@ impl Stack {
     /// When it cannot be killed.
     pub fn kill(&self, name: &str) -> anyhow::Result<()> {
         let pid = self.services.get(name).map_or(0, |p| p.pid);
-        process::stop(pid, name, Signal::SIGKILL, Duration::from_secs(5))
+        process::stop(pid, name, Signal::SIGKILL, Duration::from_secs(30))
     }
 
     /// Kills NATS, as a power cut would.
@@ -268,7 +268,7 @@ impl Stack {
     /// # Errors
     /// When it cannot be killed.
     pub fn kill_nats(&self) -> anyhow::Result<()> {
-        process::stop(self.nats.pid, "nats-server", Signal::SIGKILL, Duration::from_secs(5))
+        process::stop(self.nats.pid, "nats-server", Signal::SIGKILL, Duration::from_secs(30))
     }
 
     /// Starts NATS again.
@@ -286,7 +286,7 @@ impl Stack {
     /// # Errors
     /// When it cannot be killed.
     pub fn kill_postgres(&self) -> anyhow::Result<()> {
-        process::stop(self.postgres.pid, "postgres", Signal::SIGKILL, Duration::from_secs(5))
+        process::stop(self.postgres.pid, "postgres", Signal::SIGKILL, Duration::from_secs(30))
     }
 
     /// Starts PostgreSQL again; it recovers from its log.

@@ -112,7 +112,7 @@ async fn killing_followup_and_beds_under_load_loses_nothing_and_opens_no_slot_tw
     }
     let acknowledged: Vec<(String, Option<String>)> =
         load.join_next().await.context("the load was started")??.into_iter().collect::<Result<_, _>>()?;
-    world.stack.wait_until_ready(Duration::from_mins(1)).await?;
+    world.stack.wait_until_ready(Duration::from_mins(3)).await?;
 
     let mut followup = world.sql("followup").await?;
     let stored: Vec<Uuid> = sqlx::query_scalar("select report_id from report").fetch_all(&mut followup).await?;

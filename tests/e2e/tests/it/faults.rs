@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use anyhow::{Context as _, bail};
 use ctl::client::patiently;
 use e2e::{Refused as _, World, eventually, figures, filing, form, person};
 use prost::Message as _;
@@ -91,18 +92,23 @@ async fn accounted_for(world: &World, acknowledged: &[String]) -> Outcome {
     let mut registry = world.sql("registry").await?;
     let analyst = world.staff("ministry", Role::Analyst).await?;
     let expected = i64::try_from(stored.len())?;
-    eventually("registry and statistics have everything", DRAINED, || async {
+    let seen = Mutex::new(String::new());
+    let drained = eventually("registry and statistics have everything", DRAINED, || async {
         let counted = figures(&analyst, QueryCasesRequest::default()).await;
-        Ok(counted.is_ok_and(|answer| answer.rows.first().map_or(0, |row| row.count) >= expected))
-    })
-    .await?;
+        let counted = counted.map(|answer| answer.rows.first().map_or(0, |row| row.count));
+        *seen.lock().await = format!("{counted:?} of {expected}");
+        Ok(counted.is_ok_and(|count| count >= expected))
+    });
+    if let Err(error) = drained.await {
+        bail!("{error}; the last answer was {}", seen.into_inner());
+    }
     let linked: Vec<(Uuid, Uuid)> =
         sqlx::query_as("select notification_id, case_id from case_notification").fetch_all(&mut registry).await?;
     let notifications: HashSet<String> = linked.iter().map(|(n, _)| n.to_string()).collect();
     let cases: HashSet<Uuid> = linked.iter().map(|(_, case)| *case).collect();
     assert_eq!((linked.len(), cases.len()), (stored.len(), stored.len()), "each filing is one case");
     assert!(notifications == stored);
-    let answer = figures(&analyst, QueryCasesRequest::default()).await?;
+    let answer = figures(&analyst, QueryCasesRequest::default()).await.context("the final count")?;
     assert_eq!(answer.rows.first().map_or(0, |row| row.count), expected, "each case is counted once");
     Ok(())
 }
@@ -114,7 +120,7 @@ async fn killing_any_process_under_load_loses_no_acknowledged_filing() -> Outcom
     let victims =
         ["notification", "registry", "statistics", "gateway", "identity", "followup", "beds", "nats", "postgres"];
     for (turn, victim) in victims.into_iter().enumerate() {
-        storm.reaches((turn + 1) * FILINGS / 11).await?;
+        storm.reaches((turn + 1) * FILINGS / 11).await.with_context(|| format!("before {victim}"))?;
         match victim {
             "nats" => {
                 world.stack.kill_nats()?;
@@ -131,7 +137,7 @@ async fn killing_any_process_under_load_loses_no_acknowledged_filing() -> Outcom
         }
     }
     let acknowledged = storm.ends().await;
-    world.stack.wait_until_ready(Duration::from_mins(1)).await?;
+    world.stack.wait_until_ready(Duration::from_mins(3)).await?;
     assert_eq!(acknowledged.len(), FILINGS, "who asks again gets a receipt");
     accounted_for(&world, &acknowledged).await?;
 
