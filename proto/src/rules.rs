@@ -24,6 +24,10 @@ pub struct Rule {
     pub priority: Priority,
     /// The same `request_id` and body give the same answer.
     pub idempotent_by_request_id: bool,
+    /// Asks for a second factor given a short while ago.
+    pub step_up: bool,
+    /// May be called before the terms of use are accepted.
+    pub before_terms: bool,
     /// Services that may call an internal RPC.
     pub peers: Vec<String>,
     /// The answer is a stream.
@@ -74,6 +78,7 @@ fn read(method: MethodDescriptor) -> Rule {
     let value = options.get_extension(&extension);
     let declared = value.as_message().expect("a message by definition");
     let number = |field: &str| declared.get_field_by_name(field).and_then(|v| v.as_enum_number()).unwrap_or(0);
+    let flag = |field: &str| declared.get_field_by_name(field).and_then(|v| v.as_bool()).unwrap_or(false);
     let service = method.parent_service();
     Rule {
         path: format!("/{}/{}", service.full_name(), method.name()),
@@ -81,10 +86,9 @@ fn read(method: MethodDescriptor) -> Rule {
         permission: Permission::try_from(number("permission")).unwrap_or(Permission::Unspecified),
         audit: Audit::try_from(number("audit")).unwrap_or(Audit::Unspecified),
         priority: Priority::try_from(number("priority")).unwrap_or(Priority::Unspecified),
-        idempotent_by_request_id: declared
-            .get_field_by_name("idempotent_by_request_id")
-            .and_then(|v| v.as_bool())
-            .unwrap_or(false),
+        idempotent_by_request_id: flag("idempotent_by_request_id"),
+        step_up: flag("step_up"),
+        before_terms: flag("before_terms"),
         peers: declared
             .get_field_by_name("peers")
             .and_then(|v| v.as_list().map(|l| l.iter().filter_map(|p| p.as_str().map(str::to_owned)).collect()))

@@ -80,7 +80,7 @@ impl Beds {
         let held = cases::find(&mut conn, &[id]).await?.remove(&id);
         drop(conn);
         let now = self.clock.now();
-        let shows = |case: &CaseChanged| !cases::relations(case, caller, now).is_empty();
+        let shows = |case: &CaseChanged| !cases::relations(case, caller, &self.base.directory, now).is_empty();
         // A facility that was asked has no relation yet: its copy is good as it is.
         let facility = matches!(caller.kind, Kind::Hospital | Kind::LodgingFacility);
         match held {
@@ -173,7 +173,7 @@ impl Beds {
         let case_id = Uuid::try_parse(&request.case_id).map_err(|_| Error::NotFound("case"))?;
         let case = self.case(&caller, case_id).await?;
         let now = self.clock.now();
-        let relations = cases::relations(&case, &caller, now);
+        let relations = cases::relations(&case, &caller, &self.base.directory, now);
         must(&relations)?;
         if case.outcome != i32::from(Outcome::Unspecified) {
             return Err(Error::Precondition(text("既に転帰が登録されています。", "The episode has ended.")));
@@ -224,7 +224,7 @@ impl Beds {
         let now = self.clock.now();
         let seen = match who {
             Who::Coordinator => {
-                let relations = cases::relations(&case, &caller, now);
+                let relations = cases::relations(&case, &caller, &self.base.directory, now);
                 if relations.is_empty() {
                     return Err(Error::NotFound("admission"));
                 }
@@ -232,7 +232,7 @@ impl Beds {
                 As::Related(relations)
             }
             // A repeated request finds its answer also after the offer is over.
-            Who::Facility if admission.facility_id == Some(caller.organisation_id) => As::Facility,
+            Who::Facility if admission.facility_id == Some(caller.organisation_id) => As::Facility(caller.hidden),
             Who::Facility => {
                 let answer = once::claim(&mut tx, &self.base.vault, &key).await?.ok_or(Error::NotFound("admission"))?;
                 self.audit(&mut tx, &caller, key.rpc, Some(key.request_id), &[admission.case_id]).await?;
@@ -378,11 +378,17 @@ impl Beds {
     }
 
     /// How the caller stands to an admission. Without a relation it does not exist for the caller.
-    fn seen(caller: &Caller, admission: &Admission, case: Option<&CaseChanged>, now: OffsetDateTime) -> Option<As> {
+    fn seen(
+        &self,
+        caller: &Caller,
+        admission: &Admission,
+        case: Option<&CaseChanged>,
+        now: OffsetDateTime,
+    ) -> Option<As> {
         if admission.facility_at(now) == Some(caller.organisation_id) {
-            return Some(As::Facility);
+            return Some(As::Facility(caller.hidden));
         }
-        let relations = case.map(|case| cases::relations(case, caller, now)).unwrap_or_default();
+        let relations = case.map(|case| cases::relations(case, caller, &self.base.directory, now)).unwrap_or_default();
         // A facility whose offer ran out keeps no sight by a relation it does not have.
         (!relations.is_empty()).then_some(As::Related(relations))
     }
@@ -394,7 +400,7 @@ impl Beds {
         let admission = store::find(&mut conn, id).await?.ok_or(Error::NotFound("admission"))?;
         drop(conn);
         let case = Some(self.case(caller, admission.case_id).await?);
-        let seen = Self::seen(caller, &admission, case.as_ref(), now).ok_or(Error::NotFound("admission"))?;
+        let seen = self.seen(caller, &admission, case.as_ref(), now).ok_or(Error::NotFound("admission"))?;
         let mut tx = self.base.pool.begin().await?;
         let refusals = store::refusals(&mut tx, &[id]).await?;
         self.audit(&mut tx, caller, "GetAdmission", None, &[admission.case_id]).await?;
@@ -427,7 +433,7 @@ impl Beds {
             .iter()
             .filter_map(|row| {
                 let case = known.get(&row.case_id);
-                let seen = Self::seen(caller, row, case, now)?;
+                let seen = self.seen(caller, row, case, now)?;
                 Some(view::admission(&self.base.vault, row, case, &refusals, &seen, now))
             })
             .collect::<Result<Vec<_>, _>>()?;

@@ -1,6 +1,6 @@
 //! Admissions and capacity as the API shows them.
 
-use access::{Directory, classes};
+use access::{Directory, Relations, caller::Hidden, classes};
 use chassis::Error;
 use proto::{
     beds::{Admission as View, AdmissionState, Capability, Capacity, CodedFacts, Refusal},
@@ -19,9 +19,9 @@ pub(crate) const REASON: Place = Place { table: "refusal", column: "reason" };
 /// How the caller stands to an admission.
 pub(crate) enum As {
     /// The facility that was asked: coded facts, and nothing of what others answered.
-    Facility,
+    Facility(Hidden),
     /// Somebody with relations to the case.
-    Related(Vec<Relation>),
+    Related(Relations),
 }
 
 /// An admission as the caller may see it.
@@ -47,7 +47,7 @@ pub(crate) fn admission(
         etag: admission.version.to_string(),
         requested_by_id: admission.requested_by.to_string(),
         // Who has left is no longer the facility's to follow.
-        facts: case.filter(|_| !(matches!(seen, As::Facility) && state == AdmissionState::Left)).map(facts),
+        facts: case.filter(|_| !(matches!(seen, As::Facility(_)) && state == AdmissionState::Left)).map(facts),
         refusals: Vec::new(),
         requested_at: Some(to_proto(admission.requested_at)),
         arrived_at: admission.arrived_at.map(to_proto),
@@ -56,8 +56,11 @@ pub(crate) fn admission(
         bed_number: admission.bed_number.filter(|_| state != AdmissionState::Requested).unwrap_or(0),
     };
     let relations = match seen {
-        As::Facility if admission.capability == Capability::LodgingRoom => vec![Relation::LodgingFacility],
-        As::Facility => vec![Relation::TreatingInstitution],
+        As::Facility(hidden) => {
+            let lodging = admission.capability == Capability::LodgingRoom;
+            let relation = if lodging { Relation::LodgingFacility } else { Relation::TreatingInstitution };
+            Relations::hiding(vec![relation], *hidden)
+        }
         As::Related(relations) => {
             let looks = relations.iter().copied().any(looks_for_a_bed);
             for row in refusals.iter().filter(|row| looks && row.admission_id == admission.id) {

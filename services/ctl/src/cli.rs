@@ -25,11 +25,11 @@ use tonic::Status;
 use uuid::Uuid;
 
 use crate::{
-    client::{Client, Credentials},
+    client::{self, Client, Credentials},
     demo,
     figures::{self, Format},
     replay::{self, Plan},
-    session, wave,
+    session, trust, wave,
 };
 
 /// The command line of HER-SYS, an ordinary client of its gateway.
@@ -121,6 +121,41 @@ enum Command {
     Replay(ReplayArgs),
     /// Messages waiting in the local message outbox.
     Messages,
+    /// Read the terms of use and the security leaflet, and accept them.
+    Terms {
+        /// Accept the version in force.
+        #[arg(long)]
+        accept: bool,
+    },
+    /// Give a fresh one-time code (standard input) before issuing, transfer or export.
+    StepUp {
+        /// Take the code from the running stack's demo user of this log-in.
+        #[arg(long)]
+        demo: Option<String>,
+    },
+    /// One's own sessions, or the end of one of them.
+    Sessions {
+        /// End this one.
+        #[arg(long)]
+        end: Option<Uuid>,
+    },
+    /// Organisations from a CSV file, ours or the G-MIS list of hospitals; rows at fault are named.
+    ImportOrganisations {
+        /// The file.
+        file: PathBuf,
+    },
+    /// IDs of people at work.
+    #[command(subcommand)]
+    Users(trust::Users),
+    /// Contracts (委託).
+    #[command(subcommand)]
+    Contracts(trust::Contracts),
+    /// The audit trail.
+    #[command(subcommand)]
+    Audit(trust::Audit),
+    /// Rotation of keys.
+    #[command(subcommand)]
+    Keys(trust::Keys),
     /// How far events have come in a service.
     Pipeline {
         /// The service.
@@ -217,6 +252,11 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
                 client.sign_in_with(&credentials, code).await?;
             }
             target.keep(&client)?;
+            if client.session().is_some_and(|session| session.terms_due > 0) {
+                return say(format_args!(
+                    "signed in as {login}; read and accept the terms first: hersysctl terms [--accept]"
+                ));
+            }
             return say(format_args!("signed in as {login}"));
         }
         Command::Enrol { login } => {
@@ -273,6 +313,25 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
             }
             Ok(())
         }
+        Command::Terms { accept } => {
+            trust::terms(&mut client, accept).await?;
+            target.keep(&client)
+        }
+        Command::StepUp { demo } => {
+            let code = match demo {
+                Some(login) => client::code(&target.demo_user(&login)?.otp_secret, runtime::Clock.now())?,
+                None => ask("one-time code")?,
+            };
+            client.step_up(code).await?;
+            target.keep(&client)?;
+            say(format_args!("confirmed for a quarter of an hour"))
+        }
+        Command::Sessions { end } => trust::sessions(&client, end).await,
+        Command::ImportOrganisations { file } => trust::import_organisations(&client, &file).await,
+        Command::Users(command) => trust::users(&client, command).await,
+        Command::Contracts(command) => trust::contracts(&client, command).await,
+        Command::Audit(command) => trust::audit_trail(&client, command).await,
+        Command::Keys(command) => trust::keys(&client, command).await,
         Command::Pipeline { service } => {
             let request = client.operation(&service, GetPipelineRequest {});
             let pipeline = client.operations().get_pipeline(request).await?.into_inner();
@@ -434,11 +493,11 @@ fn ask(what: &str) -> anyhow::Result<String> {
     Ok(line.trim_end_matches(['\r', '\n']).to_owned())
 }
 
-fn say(text: std::fmt::Arguments<'_>) -> anyhow::Result<()> {
+pub(crate) fn say(text: std::fmt::Arguments<'_>) -> anyhow::Result<()> {
     Ok(writeln!(io::stdout().lock(), "{text}")?)
 }
 
-fn print_json(message: &impl Message, type_name: &str) -> anyhow::Result<()> {
+pub(crate) fn print_json(message: &impl Message, type_name: &str) -> anyhow::Result<()> {
     let descriptor = proto::pool().get_message_by_name(type_name).context("not part of the contract")?;
     let dynamic = DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice())?;
     say(format_args!("{}", serde_json::to_string_pretty(&dynamic)?))

@@ -8,11 +8,16 @@ use proto::{
     beds::beds_service_client::BedsServiceClient,
     followup::followup_service_client::FollowupServiceClient,
     identity::{
-        EnrolRequest, NextStep, RefreshTokensRequest, SignInRequest, Tokens, VerifyOtpRequest,
-        identity_service_client::IdentityServiceClient,
+        AcceptTermsRequest, EnrolRequest, NextStep, RefreshTokensRequest, SignInRequest, StepUpRequest, Tokens,
+        VerifyOtpRequest, directory_service_client::DirectoryServiceClient,
+        identity_service_client::IdentityServiceClient, issuance_service_client::IssuanceServiceClient,
+        patient_access_service_client::PatientAccessServiceClient, session_service_client::SessionServiceClient,
     },
     notification::notification_service_client::NotificationServiceClient,
-    operations::operations_service_client::OperationsServiceClient,
+    operations::{
+        audit_service_client::AuditServiceClient, key_service_client::KeyServiceClient,
+        operations_service_client::OperationsServiceClient,
+    },
     registry::registry_service_client::RegistryServiceClient,
     statistics::statistics_service_client::StatisticsServiceClient,
 };
@@ -43,6 +48,15 @@ pub struct Session {
     pub refresh_token: String,
     /// When the access token ends, Unix seconds.
     pub expires_at: i64,
+    /// The version of the terms of use that must be accepted first; 0 where none is due.
+    #[serde(default)]
+    pub terms_due: i32,
+    /// Shows the next sign-in that this device is known.
+    #[serde(default)]
+    pub device_token: String,
+    /// When both factors were last given, Unix seconds.
+    #[serde(default)]
+    pub authenticated_at: i64,
 }
 
 impl Session {
@@ -95,7 +109,14 @@ impl Client {
     /// A client with an access token from elsewhere.
     #[must_use]
     pub fn with_token(self, access_token: String) -> Self {
-        self.with_session(Session { access_token, refresh_token: String::new(), expires_at: i64::MAX })
+        self.with_session(Session {
+            access_token,
+            refresh_token: String::new(),
+            expires_at: i64::MAX,
+            terms_due: 0,
+            device_token: String::new(),
+            authenticated_at: 0,
+        })
     }
 
     /// Signs in with both factors.
@@ -110,12 +131,43 @@ impl Client {
         for at in [now, now + step] {
             match self.sign_in_with(credentials, code(&credentials.otp_secret, at)?).await {
                 Err(error) if is(&error, Code::Unauthenticated) => {}
-                outcome => return outcome,
+                Ok(()) => return self.accept_terms().await,
+                Err(error) => return Err(error),
             }
         }
         let left = 30 - now.unix_timestamp().rem_euclid(30);
         tokio::time::sleep(Duration::from_secs(u64::try_from(left + 1)?)).await;
-        self.sign_in_with(credentials, code(&credentials.otp_secret, now + step * 2)?).await
+        self.sign_in_with(credentials, code(&credentials.otp_secret, now + step * 2)?).await?;
+        self.accept_terms().await
+    }
+
+    /// Accepts the terms of use where they are due, for the person who signed in.
+    ///
+    /// # Errors
+    /// When the system is away.
+    pub async fn accept_terms(&mut self) -> anyhow::Result<()> {
+        let Some(session) = self.session.clone().filter(|session| session.terms_due > 0) else { return Ok(()) };
+        let request = AcceptTermsRequest { version: session.terms_due, refresh_token: session.refresh_token };
+        let tokens = patiently(|| {
+            let (mut sessions, request) = (self.sessions(), self.request(request.clone()));
+            async move { sessions.accept_terms(request).await }
+        })
+        .await?;
+        self.keep(tokens);
+        Ok(())
+    }
+
+    /// Gives a fresh one-time code within the session.
+    ///
+    /// # Errors
+    /// When the code is wrong or was used.
+    pub async fn step_up(&mut self, code: String) -> anyhow::Result<()> {
+        let tokens = self.sessions().step_up(self.request(StepUpRequest { code })).await?.into_inner();
+        self.keep(tokens);
+        if let Some(session) = &mut self.session {
+            session.authenticated_at = Clock.now().unix_timestamp();
+        }
+        Ok(())
     }
 
     /// Signs in with a code that the person typed.
@@ -123,7 +175,11 @@ impl Client {
     /// # Errors
     /// When a factor is wrong, or the system is away.
     pub async fn sign_in_with(&mut self, credentials: &Credentials, code: String) -> anyhow::Result<()> {
-        let request = SignInRequest { login: credentials.login.clone(), password: credentials.password.clone() };
+        let request = SignInRequest {
+            login: credentials.login.clone(),
+            password: credentials.password.clone(),
+            device_token: self.session.as_ref().map(|session| session.device_token.clone()).unwrap_or_default(),
+        };
         let first = patiently(|| {
             let (mut identity, request) = (self.identity(), request.clone());
             async move { identity.sign_in(request).await }
@@ -139,7 +195,14 @@ impl Client {
         })
         .await?;
         self.keep(tokens);
+        self.stamp();
         Ok(())
+    }
+
+    fn stamp(&mut self) {
+        if let Some(session) = &mut self.session {
+            session.authenticated_at = Clock.now().unix_timestamp();
+        }
     }
 
     /// First sign-in with the initial secret: chooses a password, sets up the authenticator, and is signed in.
@@ -152,7 +215,8 @@ impl Client {
         initial_secret: &str,
         new_password: &str,
     ) -> anyhow::Result<Credentials> {
-        let request = SignInRequest { login: login.to_owned(), password: initial_secret.to_owned() };
+        let request =
+            SignInRequest { login: login.to_owned(), password: initial_secret.to_owned(), device_token: String::new() };
         let first = patiently(|| {
             let (mut identity, request) = (self.identity(), request.clone());
             async move { identity.sign_in(request).await }
@@ -174,6 +238,8 @@ impl Client {
         })
         .await?;
         self.keep(tokens);
+        self.stamp();
+        self.accept_terms().await?;
         Ok(Credentials { login: login.to_owned(), password: new_password.to_owned(), otp_secret: enrolled.otp_secret })
     }
 
@@ -181,8 +247,17 @@ impl Client {
     pub fn keep(&mut self, tokens: Tokens) {
         let expires_at =
             tokens.expires_at.as_ref().and_then(clock::from_proto).map_or(0, OffsetDateTime::unix_timestamp);
-        self.session =
-            Some(Session { access_token: tokens.access_token, refresh_token: tokens.refresh_token, expires_at });
+        let held = self.session.take();
+        // Not every answer renews everything: what it leaves out stays as it was.
+        let or_held = |new: String, held: Option<String>| if new.is_empty() { held.unwrap_or_default() } else { new };
+        self.session = Some(Session {
+            access_token: tokens.access_token,
+            refresh_token: or_held(tokens.refresh_token, held.as_ref().map(|held| held.refresh_token.clone())),
+            expires_at,
+            terms_due: tokens.terms_due,
+            device_token: or_held(tokens.device_token, held.as_ref().map(|held| held.device_token.clone())),
+            authenticated_at: held.map_or(0, |held| held.authenticated_at),
+        });
     }
 
     /// Gets new tokens where the access token is about to end. `true` where the session changed.
@@ -236,6 +311,36 @@ impl Client {
     /// identity.
     pub fn identity(&self) -> IdentityServiceClient<Channel> {
         IdentityServiceClient::new(self.channel.clone())
+    }
+
+    /// identity: sessions and factors.
+    pub fn sessions(&self) -> SessionServiceClient<Channel> {
+        SessionServiceClient::new(self.channel.clone())
+    }
+
+    /// identity: organisations and contracts.
+    pub fn directory(&self) -> DirectoryServiceClient<Channel> {
+        DirectoryServiceClient::new(self.channel.clone())
+    }
+
+    /// identity: IDs of people and other systems.
+    pub fn issuance(&self) -> IssuanceServiceClient<Channel> {
+        IssuanceServiceClient::new(self.channel.clone()).max_decoding_message_size(64 << 20)
+    }
+
+    /// identity: the access of patients and proxies.
+    pub fn patient_access(&self) -> PatientAccessServiceClient<Channel> {
+        PatientAccessServiceClient::new(self.channel.clone())
+    }
+
+    /// The audit trail of any service.
+    pub fn audit(&self) -> AuditServiceClient<Channel> {
+        AuditServiceClient::new(self.channel.clone()).max_decoding_message_size(16 << 20)
+    }
+
+    /// The keys of any service.
+    pub fn keys(&self) -> KeyServiceClient<Channel> {
+        KeyServiceClient::new(self.channel.clone())
     }
 
     /// registry.

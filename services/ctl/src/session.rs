@@ -16,8 +16,13 @@ pub(crate) fn load(file: &Path) -> Option<Session> {
     serde_json::from_slice(&fs::read(file).ok()?).ok()
 }
 
-/// Keeps a session, mode 0600 from the first byte.
+/// Keeps a session.
 pub(crate) fn save(file: &Path, session: &Session) -> anyhow::Result<()> {
+    write_secret(file, &serde_json::to_vec(session)?)
+}
+
+/// Writes what only its owner may read, mode 0600 from the first byte.
+pub(crate) fn write_secret(file: &Path, content: &[u8]) -> anyhow::Result<()> {
     if let Some(folder) = file.parent() {
         fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
     }
@@ -29,7 +34,7 @@ pub(crate) fn save(file: &Path, session: &Session) -> anyhow::Result<()> {
         .mode(0o600)
         .open(&fresh)
         .with_context(|| format!("write {}", fresh.display()))?;
-    out.write_all(&serde_json::to_vec(session)?)?;
+    out.write_all(content)?;
     fs::rename(&fresh, file).with_context(|| format!("write {}", file.display()))
 }
 

@@ -140,9 +140,13 @@ async fn create(admin: &Client, plan: &Plan, made: &BTreeMap<String, String>) ->
         rights: plan.rights.into(),
         institution_code: String::new(),
         parent_id: made.get(plan.parent).cloned().unwrap_or_default(),
+        ..Organisation::default()
     };
-    let request =
-        CreateOrganisationRequest { request_id: Uuid::now_v7().to_string(), organisation: Some(organisation) };
+    let request = CreateOrganisationRequest {
+        request_id: Uuid::now_v7().to_string(),
+        organisation: Some(organisation),
+        responsible_person: None,
+    };
     let made = patiently(|| {
         let (mut identity, request) = (admin.identity(), admin.request(request.clone()));
         async move { identity.create_organisation(request).await }
@@ -164,6 +168,7 @@ pub(crate) async fn issue(
         organisation_id: organisation_id.to_owned(),
         login: login.to_owned(),
         role: role.into(),
+        ..IssueUserRequest::default()
     };
     let issued = patiently(|| {
         let (mut identity, request) = (admin.identity(), admin.request(request.clone()));

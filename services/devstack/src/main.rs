@@ -38,6 +38,8 @@ enum Action {
     Reset,
     /// Show the last lines of every log.
     Logs,
+    /// New certificates for every process; nothing restarts.
+    RotateCertificates,
     /// Run a command with a stack of its own, whose folder is in `HERSYS_TEST_RUN`; stop and wipe it afterwards.
     Exec {
         /// The command.
@@ -80,6 +82,11 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
                 stack.reset()?;
             }
             eprintln!("The mesh is down and its data are gone");
+            Ok(ExitCode::SUCCESS)
+        }
+        Action::RotateCertificates => {
+            Stack::load(&cli.run)?.rotate_certificates()?;
+            eprintln!("Every process has a new certificate");
             Ok(ExitCode::SUCCESS)
         }
         Action::Logs => {

@@ -148,12 +148,25 @@ impl Postgres {
         bail!("PostgreSQL did not start; its log is {}", self.log.display())
     }
 
-    fn write_configuration(&self, home: &Home<'_>, certs: &Files) -> anyhow::Result<()> {
+    /// Puts other certificates where the server reads them when it is told to.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub fn renew_certificates(&self, tools: &Path, certs: &Files) -> anyhow::Result<()> {
+        self.write_certificates(&home(&tools.join("postgres/bin"))?, certs)
+    }
+
+    fn write_certificates(&self, home: &Home<'_>, certs: &Files) -> anyhow::Result<()> {
         for (from, to) in [(&certs.ca, "ca.pem"), (&certs.cert, "server.pem"), (&certs.key, "server.key")] {
             let to = self.data_dir.join(to);
             crate::certs::write_secret(&to, &fs::read(from)?)?;
             home.own(&to)?;
         }
+        Ok(())
+    }
+
+    fn write_configuration(&self, home: &Home<'_>, certs: &Files) -> anyhow::Result<()> {
+        self.write_certificates(home, certs)?;
         let mut hba = String::new();
         let mut ident = String::new();
         for service in SERVICES {

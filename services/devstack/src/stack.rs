@@ -313,6 +313,8 @@ impl Stack {
             .env("HERSYS_TLS_KEY", self.certs.join(format!("{name}.key")))
             .env("HERSYS_UPSTREAMS", upstreams.join(","))
             .env("HERSYS_NATS_URL", format!("tls://127.0.0.1:{}", self.nats.port))
+            .env("HERSYS_FONT", self.tools.join("ipaexg.ttf"))
+            .env("HERSYS_ADDRESS", format!("{}/", self.gateway.url))
             .envs(self.environment.iter().cloned());
         if name != "gateway" {
             command
@@ -410,6 +412,20 @@ impl Stack {
     pub fn credentials(&self, login: &str) -> anyhow::Result<Credentials> {
         let user = self.demo.users.iter().find(|user| user.credentials.login == login);
         user.map(|user| user.credentials.clone()).with_context(|| format!("there is no demo user {login}"))
+    }
+
+    /// New certificates for every process. Each reads its own again by itself; PostgreSQL and NATS are told to.
+    ///
+    /// # Errors
+    /// When one cannot be issued, or a server cannot be told.
+    pub fn rotate_certificates(&self) -> anyhow::Result<()> {
+        let authority = Authority::open(&self.certs)?;
+        for name in SERVICES.iter().chain(&["gateway", "postgres", "nats", "ops"]) {
+            authority.issue(name).with_context(|| format!("issue the certificate of {name}"))?;
+        }
+        self.postgres.renew_certificates(&self.tools, &authority.files("postgres"))?;
+        process::signal(self.postgres.pid, Signal::SIGHUP)?;
+        process::signal(self.nats.pid, Signal::SIGHUP)
     }
 
     /// Stops exactly what was started; data and keys stay.

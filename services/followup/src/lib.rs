@@ -16,16 +16,26 @@ mod worklist;
 
 use chassis::{Base, MigrationSet};
 use proto::followup::followup_service_server::FollowupServiceServer;
+use vault::{Key, Sealed};
 
 /// The service's own tables.
 pub const MIGRATIONS: &[MigrationSet] =
     &[access::cases::TABLE, ("0002_followup.sql", include_str!("../migrations/0002_followup.sql"))];
+
+/// The encrypted columns.
+const SEALED: &[Sealed] = &[
+    Sealed { place: vault::SIGNING_KEYS, key: Key::Text("kid") },
+    Sealed { place: view::MESSAGE, key: Key::Uuid("report_id") },
+    Sealed { place: view::NOTE, key: Key::Uuid("attempt_id") },
+    Sealed { place: view::VISIT, key: Key::Uuid("visit_id") },
+];
 
 /// Runs the service until it is asked to stop.
 ///
 /// # Errors
 /// When something it cannot work without is missing.
 pub async fn run(mut base: Base) -> anyhow::Result<()> {
+    base.seals(SEALED);
     let followup = rpc::Followups::new(&base)?;
     base.listen(events::Hears)?;
     due::start(&followup);

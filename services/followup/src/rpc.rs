@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use access::{
-    Caller, Door,
+    Caller, Door, Relations,
     audit::{self, Act, Actor},
     cases, classes, policy,
 };
@@ -12,7 +12,7 @@ use japan::date;
 use prost::Message as _;
 use proto::{
     followup::{
-        AcknowledgeAlertRequest, AcknowledgeAlertResponse, AdjustPlanRequest, CareVisit, EvaluateReleaseRequest,
+        AcknowledgeAlertRequest, AcknowledgeAlertResponse, AdjustPlanRequest, Alert, CareVisit, EvaluateReleaseRequest,
         Followup, GetFollowupRequest, GetReportFormRequest, HealthReport, ListWorklistRequest, ListWorklistResponse,
         Plan, RecordCareVisitRequest, RecordCareVisitResponse, RecordContactAttemptRequest,
         RecordContactAttemptResponse, ReleaseEvaluation, ReportForm, SubmitReportRequest, SubmitReportResponse, Task,
@@ -62,7 +62,7 @@ pub(crate) struct Followups {
 pub(crate) struct Known {
     pub case: CaseChanged,
     pub id: Uuid,
-    pub relations: Vec<Relation>,
+    pub relations: Relations,
 }
 
 impl Known {
@@ -75,6 +75,12 @@ impl Known {
             "この方の健康観察に対してこの操作を行う権限がありません。",
             "Your relation to this person does not allow this.",
         )))
+    }
+
+    /// Refuses by name what none of the relations may write.
+    pub(crate) fn may_write(&self, request: &impl prost::Name) -> Result<(), Error> {
+        let refused = classes::unwritable(request, &self.relations);
+        if refused.is_empty() { Ok(()) } else { Err(Error::Invalid(refused)) }
     }
 }
 
@@ -97,7 +103,7 @@ impl Followups {
         // Nobody keeps a connection while asking somebody else.
         drop(conn);
         let now = self.clock.now();
-        let sees = |case: &CaseChanged| !cases::relations(case, caller, now).is_empty();
+        let sees = |case: &CaseChanged| !cases::relations(case, caller, &self.base.directory, now).is_empty();
         // A relation given a moment ago may be on its way too.
         let case = if let Some(case) = held.filter(sees) {
             case
@@ -108,7 +114,7 @@ impl Followups {
             tx.commit().await?;
             asked
         };
-        let relations = cases::relations(&case, caller, now);
+        let relations = cases::relations(&case, caller, &self.base.directory, now);
         if relations.iter().all(|relation| policy::sight(*relation, Group::Followup) == policy::Sight::Hidden) {
             return Err(Error::NotFound("case"));
         }
@@ -141,6 +147,7 @@ impl Followups {
         let key = once::key(&self.base.vault, &caller, "AdjustPlan", &request.request_id, &request)?;
         let known = self.known(&caller, &request.case_id).await?;
         known.must(may_work)?;
+        known.may_write(&request)?;
         let mut tx = self.base.pool.begin().await?;
         store::lock_plans(&mut tx, &[known.id]).await?;
         if let Some(answer) = once::claim(&mut tx, &self.base.vault, &key).await? {
@@ -191,8 +198,9 @@ impl Followups {
         let after = After::parse(&request.page_token)
             .ok_or_else(|| Error::invalid("page_token", "不正なページトークンです", "is no page token"))?;
         let size = page::size(request.page_size);
+        let whose = self.base.whose(caller, &request.for_organisation_id, self.clock.now())?;
         let mut conn = self.base.pool.acquire().await?;
-        let rows = worklist::page(&mut conn, caller.organisation_id, after, size).await?;
+        let rows = worklist::page(&mut conn, whose, after, size).await?;
         drop(conn);
         let next = rows.last().filter(|_| i64::try_from(rows.len()).is_ok_and(|n| n == size)).map(After::token);
         let tasks = self.tasks(caller, "ListWorklist", &rows).await?;
@@ -233,8 +241,10 @@ impl Followups {
             .map(|row| {
                 let case_id = row.case_id.to_string();
                 let person = names.get(&case_id).cloned().unwrap_or_default();
-                let relations =
-                    known.get(&row.case_id).map(|case| cases::relations(case, caller, now)).unwrap_or_default();
+                let relations = known
+                    .get(&row.case_id)
+                    .map(|case| cases::relations(case, caller, &self.base.directory, now))
+                    .unwrap_or_default();
                 let task = Task {
                     task_id: row.task_id.to_string(),
                     case_id,
@@ -258,10 +268,13 @@ impl Followups {
         let key = once::key(&self.base.vault, &caller, "AcknowledgeAlert", &request.request_id, &request)?;
         let id = Uuid::try_parse(&request.alert_id).map_err(|_| Error::NotFound("alert"))?;
         let mut tx = self.base.pool.begin().await?;
-        let alert = worklist::find_alert(&mut tx, id).await?.ok_or(Error::NotFound("alert"))?;
+        let Some(alert) = worklist::find_alert(&mut tx, id).await? else {
+            return self.settle_emergency(tx, &caller, key, id).await;
+        };
         let case = cases::find(&mut tx, &[alert.case_id]).await?.remove(&alert.case_id);
         let now = self.clock.now();
-        let relations = case.as_ref().map(|case| cases::relations(case, &caller, now)).unwrap_or_default();
+        let relations =
+            case.as_ref().map(|case| cases::relations(case, &caller, &self.base.directory, now)).unwrap_or_default();
         if !relations.iter().copied().any(may_work) {
             return Err(Error::NotFound("alert"));
         }
@@ -287,6 +300,32 @@ impl Followups {
         Ok(answer)
     }
 
+    /// The centre has seen that somebody opened the case in an emergency (緊急閲覧).
+    async fn settle_emergency(
+        &self,
+        mut tx: sqlx::Transaction<'static, sqlx::Postgres>,
+        caller: &Caller,
+        key: data::request::Key,
+        id: Uuid,
+    ) -> Result<AcknowledgeAlertResponse, Error> {
+        let case_id = worklist::lock_emergency(&mut tx, id).await?.ok_or(Error::NotFound("alert"))?;
+        let case = cases::find(&mut tx, &[case_id]).await?.remove(&case_id).ok_or(Error::NotFound("alert"))?;
+        let now = self.clock.now();
+        if !cases::relations(&case, caller, &self.base.directory, now).iter().copied().any(may_work) {
+            return Err(Error::NotFound("alert"));
+        }
+        if let Some(answer) = once::claim(&mut tx, &self.base.vault, &key).await? {
+            return Ok(answer);
+        }
+        worklist::close_one(&mut tx, id, caller.user_id, now).await?;
+        self.audit(&mut tx, caller, key.rpc, Some(key.request_id), &[case_id]).await?;
+        let alert = Alert { alert_id: id.to_string(), owner_user_id: caller.user_id.to_string(), ..Alert::default() };
+        let answer = AcknowledgeAlertResponse { alert: Some(alert) };
+        once::answer(&mut tx, &self.base.vault, &key, &answer).await?;
+        tx.commit().await?;
+        Ok(answer)
+    }
+
     async fn attempt(
         &self,
         caller: Caller,
@@ -295,6 +334,7 @@ impl Followups {
         let key = once::key(&self.base.vault, &caller, "RecordContactAttempt", &request.request_id, &request)?;
         let known = self.known(&caller, &request.case_id).await?;
         known.must(may_work)?;
+        known.may_write(&request)?;
         let now = self.clock.now();
         let mut tx = self.base.pool.begin().await?;
         store::lock_plans(&mut tx, &[known.id]).await?;
@@ -327,10 +367,11 @@ impl Followups {
 
     async fn visit(&self, caller: Caller, request: RecordCareVisitRequest) -> Result<RecordCareVisitResponse, Error> {
         let key = once::key(&self.base.vault, &caller, "RecordCareVisit", &request.request_id, &request)?;
-        let given = request.visit.unwrap_or_default();
+        let given = request.visit.clone().unwrap_or_default();
         let on = past_day("visit.on", &given.on, self.clock.today_in_japan())?;
         let known = self.known(&caller, &request.case_id).await?;
         known.must(|relation| may_report(relation) || relation == Relation::TreatingInstitution)?;
+        known.may_write(&request)?;
         let mut tx = self.base.pool.begin().await?;
         if let Some(answer) = once::claim_with(&mut tx, &self.base.vault, &key, &RecordCareVisitResponse {}).await? {
             return Ok(answer);

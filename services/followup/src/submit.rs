@@ -60,7 +60,7 @@ impl Followups {
         let id = Uuid::try_parse(case_id).map_err(|_| Error::NotFound("case"))?;
         let mut tx = self.base.pool.begin().await?;
         let locked = store::lock_case(&mut tx, id).await?;
-        let near = locked.as_ref().and_then(|(facts, _)| Self::stands(caller, facts, now));
+        let near = locked.as_ref().and_then(|(facts, _)| self.stands(caller, facts, now));
         let (known, plan) = if let (Some(known), Some((_, plan))) = (near, locked) {
             (known, Some(plan))
         } else {
@@ -71,6 +71,7 @@ impl Followups {
             (known, store::lock_case(&mut tx, id).await?.map(|(_, plan)| plan))
         };
         known.must(may_report)?;
+        known.may_write(report)?;
         let step = Step::of(plan.as_ref(), now);
         let worries = domain::worries(report);
         let level = domain::level(&worries);
@@ -118,9 +119,9 @@ impl Followups {
     }
 
     /// How a caller stands to a case as announced last; `None` where it shows the caller nothing.
-    fn stands(caller: &Caller, facts: &[u8], now: OffsetDateTime) -> Option<Known> {
+    fn stands(&self, caller: &Caller, facts: &[u8], now: OffsetDateTime) -> Option<Known> {
         let case = CaseChanged::decode(facts).ok()?;
-        let relations = cases::relations(&case, caller, now);
+        let relations = cases::relations(&case, caller, &self.base.directory, now);
         let id = Uuid::try_parse(&case.case_id).ok()?;
         (!relations.is_empty()).then_some(Known { case, id, relations })
     }

@@ -242,6 +242,29 @@ pub(crate) async fn close_tasks(
     Ok(u64::try_from(closed.len()).unwrap_or(0))
 }
 
+/// The case of an open task that tells of an emergency access, locked.
+pub(crate) async fn lock_emergency(conn: &mut PgConnection, id: Uuid) -> sqlx::Result<Option<Uuid>> {
+    sqlx::query_scalar("select case_id from task where task_id = $1 and kind = $2 for update")
+        .bind(id)
+        .bind(i16::try_from(i32::from(TaskKind::EmergencyAccess)).unwrap_or(0))
+        .fetch_optional(conn)
+        .await
+}
+
+/// Closes one task as done by somebody.
+pub(crate) async fn close_one(conn: &mut PgConnection, id: Uuid, user: Uuid, at: OffsetDateTime) -> sqlx::Result<()> {
+    sqlx::query(
+        "with done as (update task set owner_user = $2, closed_at = $3 where task_id = $1 and closed_at is null)
+         delete from worklist where task_id = $1",
+    )
+    .bind(id)
+    .bind(user)
+    .bind(at)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// Where a page begins: after this task, most urgent first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct After {

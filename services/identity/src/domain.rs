@@ -1,6 +1,6 @@
 //! Rules of identity: who may issue what to whom, how long a wrong guess must wait. No I/O.
 
-use proto::identity::{OrganisationKind as Kind, Role};
+use proto::identity::{OrganisationClass as Class, OrganisationKind as Kind, Role};
 use time::Duration;
 use uuid::Uuid;
 
@@ -18,16 +18,23 @@ pub const IDLE: Duration = Duration::minutes(30);
 pub const ABSOLUTE: Duration = Duration::hours(12);
 /// A lost response to a refresh may be asked for again this long.
 pub const LOST_RESPONSE: Duration = Duration::seconds(30);
-/// How long a credential rests after so many attempts in a row that did not end signed in. Slows an attacker to under a
-/// hundred guesses a day and never locks a victim out for longer than a quarter of an hour.
-pub fn rest_after(failures: i32) -> Duration {
-    match failures {
-        ..3 => Duration::ZERO,
-        3..9 => Duration::seconds(3),
-        9..20 => Duration::seconds(10),
-        20..30 => Duration::minutes(1),
-        _ => Duration::minutes(15),
-    }
+/// After how many attempts in a row that did not end signed in a credential rests, and how long, in seconds. The last line
+/// is the hard stop: never more than a hundred in a row (NIST SP 800-63B), until the issuer lifts it.
+const RESTS: ([i32; 5], [f64; 5]) = ([3, 9, 20, 30, HARD_STOP], [3.0, 10.0, 60.0, 900.0, 3.2e9]);
+/// Attempts in a row after which only known devices still get in.
+pub const HARD_STOP: i32 = 100;
+/// Attempts in a row after which a device is known no longer.
+pub const DEVICE_STOP: i32 = 20;
+
+/// The rests of staff and devices, as columns.
+pub fn rests() -> (&'static [i32], &'static [f64]) {
+    (&RESTS.0, &RESTS.1)
+}
+
+/// The rests of patients: without the hard stop, since an access ID of fifty random bits is not guessed, and nobody is there
+/// at night to lift one.
+pub fn patient_rests() -> (&'static [i32], &'static [f64]) {
+    (RESTS.0.get(..4).unwrap_or_default(), RESTS.1.get(..4).unwrap_or_default())
 }
 
 /// An organisation as a rule looks at it.
@@ -80,9 +87,65 @@ pub fn role_fits(role: Role, kind: Kind) -> bool {
         Role::LodgingOfficer => matches!(kind, Kind::Prefecture | Kind::LodgingFacility),
         Role::ConsultationOperator => kind == Kind::ConsultationCentre,
         Role::Analyst => !matches!(kind, Kind::Clinic | Kind::LodgingFacility),
-        Role::Operator | Role::Auditor => kind == Kind::Ministry,
-        Role::Unspecified | Role::Patient => false,
+        Role::Operator | Role::Auditor | Role::IncidentReceiver => kind == Kind::Ministry,
+        Role::Unspecified | Role::Patient | Role::Proxy | Role::System => false,
     }
+}
+
+/// Whether a class says something about a kind.
+pub fn class_fits(class: Class, kind: Kind) -> bool {
+    match class {
+        Class::Unspecified => true,
+        Class::OutpatientTestSite => kind == Kind::Clinic,
+        Class::CentralInformationCentre | Class::CoreInformationCentre | Class::LocalInformationCentre => {
+            kind == Kind::InformationCentre
+        }
+        Class::PrefecturalAssociation | Class::LocalAssociation => kind == Kind::MedicalAssociation,
+        Class::SpecialWard => kind == Kind::City,
+    }
+}
+
+/// Who may entrust: a centre, a city or a prefecture.
+pub fn may_entrust(kind: Kind) -> bool {
+    matches!(kind, Kind::HealthCentre | Kind::City | Kind::Prefecture)
+}
+
+/// Who may be entrusted: institutions, associations and facilities, and consultation centres.
+pub fn may_be_entrusted(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::Clinic
+            | Kind::Hospital
+            | Kind::Laboratory
+            | Kind::MedicalAssociation
+            | Kind::LodgingFacility
+            | Kind::ConsultationCentre
+    )
+}
+
+/// Whether the last digit of a ten-digit institution code (医療機関コード) is the check digit of the others: weights 2 and 1 in
+/// turn, the digits of the products added, up to the next multiple of ten. Saitama, Chiba, Tokyo and Kanagawa compute it over
+/// the last seven digits, the others over all ten. Codes outside of both rules exist, so this warns and never refuses.
+pub fn institution_code_checks(code: &str) -> bool {
+    let digits: Option<Vec<u32>> = code.chars().map(|c| c.to_digit(10)).collect();
+    let Some(digits) = digits.filter(|digits| digits.len() == 10) else { return false };
+    let seven_only = code.get(..2).is_some_and(|prefecture| matches!(prefecture, "11" | "12" | "13" | "14"));
+    let (skipped, mut weight) = if seven_only { (3, 1) } else { (0, 2) };
+    let mut sum = 0;
+    for digit in digits.iter().skip(skipped).take(9 - skipped) {
+        let product = digit * weight;
+        sum += product / 10 + product % 10;
+        weight = 3 - weight;
+    }
+    digits.last().is_some_and(|last| *last == (10 - sum % 10) % 10)
+}
+
+/// Whether a log-in is one: 3 to 64 lower-case letters, digits, dots, hyphens and underscores, the first a letter or digit.
+/// The same rule stands in the contract.
+pub fn login_is_well_formed(login: &str) -> bool {
+    (3..=64).contains(&login.len())
+        && login.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'_'))
+        && login.bytes().next().is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
 }
 
 /// Whether a password may be chosen: long enough, and not made of the words everybody tries first.
@@ -100,7 +163,10 @@ mod tests {
     use proto::identity::{OrganisationKind as Kind, Role};
     use uuid::Uuid;
 
-    use super::{Body, may_create, password_is_good, rest_after, role_fits, supervises};
+    use super::{
+        Body, HARD_STOP, institution_code_checks, may_create, password_is_good, patient_rests, rests, role_fits,
+        supervises,
+    };
 
     fn body(kind: Kind, prefecture: u8, parent_id: Option<Uuid>) -> Body {
         Body { id: Uuid::now_v7(), kind, prefecture, parent_id }
@@ -142,11 +208,23 @@ mod tests {
     }
 
     #[test]
-    fn guessing_gets_slower_and_the_victim_waits_a_quarter_of_an_hour_at_most() {
-        let rests: Vec<_> = (0..=100).map(rest_after).collect();
-        assert!(rests.is_sorted());
-        assert!(rests[0].is_zero() && rests[2].is_zero());
-        assert_eq!(rests[100], time::Duration::minutes(15));
+    fn guessing_gets_slower_and_stops_before_the_hundred_and_first() {
+        let (least, seconds) = rests();
+        assert!(least.is_sorted() && seconds.is_sorted());
+        assert_eq!(least.first(), Some(&3), "two slips cost nothing");
+        assert_eq!(least.last(), Some(&HARD_STOP));
+        assert!(HARD_STOP <= 100 && seconds.last().is_some_and(|rest| *rest > 1e9));
+        assert_eq!(patient_rests().1.last(), Some(&900.0), "a patient waits a quarter of an hour at most");
+    }
+
+    #[test]
+    fn the_check_digit_of_an_institution_code_follows_its_prefecture() {
+        for good in ["0110117785", "0110515913"] {
+            assert!(institution_code_checks(good), "{good}");
+        }
+        for bad in ["0110117784", "011011778", "01101177８5", ""] {
+            assert!(!institution_code_checks(bad), "{bad}");
+        }
     }
 
     #[test]

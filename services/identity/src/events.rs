@@ -3,13 +3,14 @@
 use access::audit::{self, Act, Actor};
 use async_trait::async_trait;
 use chassis::Base;
-use data::{Event, Failure, Projection};
+use data::{Event, Failure, Projection, outbox};
 use japan::access_id::AccessId;
+use proto::identity::AccessRevoked;
 use proto::registry::{
     BatchGetPatientCredentialsRequest, CaseChanged, PatientCredential, PersonCorrected,
     registry_internal_service_client::RegistryInternalServiceClient,
 };
-use runtime::mesh::Channel;
+use runtime::{Clock, clock, mesh::Channel};
 use sqlx::PgConnection;
 use uuid::Uuid;
 use vault::Vault;
@@ -67,7 +68,7 @@ impl Projection for Hears {
             let access_id = AccessId::parse(&credential.access_id).ok_or_else(malformed)?;
             let contact = if credential.phone.is_empty() { &credential.mail } else { &credential.phone };
             let sealed = self.vault.seal(patients::CONTACT, case_id.as_bytes(), contact.as_bytes()).map_err(secret)?;
-            store::upsert_patient(
+            let renewed = store::upsert_patient(
                 tx,
                 case_id,
                 &patients::access_hash(&self.vault, &access_id),
@@ -75,6 +76,16 @@ impl Projection for Hears {
                 &sealed,
             )
             .await?;
+            if renewed {
+                // Whoever holds the old ID is out.
+                store::accounts::end_sessions(tx, case_id, None).await?;
+                let revoked = AccessRevoked {
+                    session_id: String::new(),
+                    user_id: case_id.to_string(),
+                    at: Some(clock::to_proto(Clock.now())),
+                };
+                outbox::add(tx, "access.revoked", &revoked).await?;
+            }
         }
         let cases: Vec<Uuid> =
             fetched.iter().filter_map(|credential| Uuid::try_parse(&credential.case_id).ok()).collect();

@@ -9,28 +9,40 @@ use proto::identity::{
     SignInPatientResponse, SignInRequest, SignInResponse, SignOutRequest, SignOutResponse, Tokens, VerifyOtpRequest,
     VerifyPatientCodeRequest, identity_service_server::IdentityService,
 };
-use runtime::Clock;
+use proto::registry::registry_internal_service_client::RegistryInternalServiceClient;
+use runtime::{Clock, mesh::Channel};
 use tonic::{Request, Response, Status};
-use vault::{Place, Signer, Vault};
+use vault::{Place, Vault};
 
-use crate::{hashing::Hashing, organisations, patients, sessions, users};
+use crate::{
+    hashing::{Hashing, Turn},
+    messages, organisations, patients, sessions, users,
+};
 
 /// The secret of an authenticator.
 pub(crate) const TOTP: Place = Place { table: "account", column: "totp_sealed" };
+
+/// How what is kept of an initial secret begins.
+const INITIAL: &str = "keyed$";
 
 /// The identity service.
 #[derive(Clone)]
 pub(crate) struct Identity {
     pub base: Base,
-    pub signer: Signer,
+    /// Asked how a caller stands to a case.
+    pub registry: RegistryInternalServiceClient<Channel>,
     pub hashing: Hashing,
     pub clock: Clock,
 }
 
 impl Identity {
-    pub(crate) async fn new(base: &Base) -> anyhow::Result<Self> {
-        let signer = Signer::load(&base.vault, &base.pool).await?;
-        Ok(Self { base: base.clone(), signer, hashing: Hashing::new()?, clock: Clock })
+    pub(crate) fn new(base: &Base) -> anyhow::Result<Self> {
+        Ok(Self {
+            base: base.clone(),
+            registry: RegistryInternalServiceClient::new(base.channel("registry")?),
+            hashing: Hashing::new()?,
+            clock: Clock,
+        })
     }
 
     pub(crate) fn vault(&self) -> &Vault {
@@ -53,7 +65,23 @@ impl Identity {
         self.vault().keyed_hash("secret", secret.as_bytes())
     }
 
-    async fn write<T: Send + 'static>(
+    /// What is kept of an initial secret: it carries 256 random bits, so a keyed hash is enough, and a thousand of them are
+    /// made in a second.
+    pub(crate) fn initial_hash(&self, secret: &str) -> String {
+        use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
+
+        format!("{INITIAL}{}", STANDARD_NO_PAD.encode(self.hash_of(&format!("initial|{secret}"))))
+    }
+
+    /// Whether a password, or an initial secret, fits what is kept of it. The same work is done for either, and for none.
+    pub(crate) async fn verify(&self, turn: Turn, secret: String, kept: Option<String>) -> Result<bool, Error> {
+        let initial = kept.as_deref().filter(|kept| kept.starts_with(INITIAL)).map(str::to_owned);
+        let fits_initial = initial.as_ref().is_some_and(|kept| *kept == self.initial_hash(&secret));
+        let fits = self.hashing.verify(turn, secret, kept.filter(|_| initial.is_none())).await?;
+        Ok(fits || fits_initial)
+    }
+
+    pub(crate) async fn write<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, Error>> + Send + 'static,
     ) -> Result<Response<T>, Status> {
@@ -112,7 +140,7 @@ impl IdentityService for Identity {
     }
 
     async fn get_jwks(&self, _: Request<GetJwksRequest>) -> Result<Response<GetJwksResponse>, Status> {
-        Ok(Response::new(GetJwksResponse { jwks_json: self.signer.jwks().clone() }))
+        Ok(Response::new(GetJwksResponse { jwks_json: self.base.signer.jwks() }))
     }
 
     async fn create_organisation(
@@ -152,6 +180,10 @@ impl IdentityService for Identity {
         request: Request<ListMessagesRequest>,
     ) -> Result<Response<ListMessagesResponse>, Status> {
         let (caller, request) = Door::enter(request)?;
-        Ok(Response::new(patients::list_messages(self, &caller, &request).await?))
+        Ok(Response::new(messages::list(self, &caller, &request).await?))
     }
 }
+
+mod more;
+
+pub(crate) use more::routes;

@@ -7,11 +7,14 @@ use access::{
 use chassis::Error;
 use data::outbox;
 use proto::identity::{
-    AccessRevoked, EnrolRequest, EnrolResponse, NextStep, RefreshTokensRequest, SignInRequest, SignInResponse,
-    SignOutResponse, Tokens, VerifyOtpRequest,
+    AccessRevoked, ChangePasswordRequest, ChangePasswordResponse, EndSessionRequest, EndSessionResponse, EnrolRequest,
+    EnrolResponse, ListSessionsResponse, NextStep, RefreshTokensRequest, ReplaceRecoveryCodesResponse, Role,
+    Session as SessionView, SignInRequest, SignInResponse, SignOutResponse, StepUpRequest, Tokens, VerifyOtpRequest,
+    VerifyRecoveryCodeRequest,
 };
 use runtime::clock;
 use sqlx::PgConnection;
+use time::OffsetDateTime;
 use totp_rs::{Builder, Totp};
 use uuid::Uuid;
 use vault::Place;
@@ -19,41 +22,50 @@ use vault::Place;
 use crate::{
     domain::{self, ABSOLUTE, CHALLENGE, CODE_TRIES, IDLE, LOST_RESPONSE},
     rpc::{Identity, TOTP},
-    store::{self, Session},
+    store::{self, Account, Session, accounts},
+    terms,
 };
 
 const SUCCESSOR: Place = Place { table: "refresh_token", column: "successor" };
 
-/// First factor. Whatever is wrong, the answer is the same and takes as long.
+/// First factor. Whatever is wrong, the answer is the same, after the same work: one write and one hash.
 pub(crate) async fn sign_in(identity: &Identity, request: SignInRequest) -> Result<SignInResponse, Error> {
     let now = identity.clock.now();
     // Turned away before it counts: a storm must not make anybody's credential rest.
     let turn = identity.hashing.admit()?;
-    let mut conn = identity.base.pool.acquire().await?;
-    // Counted in its own transaction before anything is checked: parallel guesses all count.
-    let account = store::count_attempt(&mut conn, &request.login).await?;
-    drop(conn);
+    let account = counted(identity, &request.login, &request.device_token).await?;
     let resting = account.as_ref().is_some_and(|a| a.next_try_at.is_some_and(|at| now < at));
     let hash = account.as_ref().filter(|_| !resting).map(|a| a.secret_hash.clone());
-    let fits = identity.hashing.verify(turn, request.password, hash).await?;
+    let fits = identity.verify(turn, request.password, hash).await?;
+    let account = account.filter(|account| {
+        fits && account.disabled_at.is_none() && account.secret_expires_at.is_none_or(|at| now <= at)
+    });
     let Some(account) = account else { return Err(Error::Unauthenticated) };
-
-    let over = account.disabled_at.is_some() || account.secret_expires_at.is_some_and(|at| at < now);
-    let mut tx = identity.base.pool.begin().await?;
-    if !fits || over {
-        if !resting {
-            store::rest_account(&mut tx, account.user_id, now + domain::rest_after(account.failures)).await?;
-            tx.commit().await?;
-        }
-        return Err(Error::Unauthenticated);
-    }
+    // The count stays after a right password: only the second factor clears it, so codes are not guessed without end.
     let (step, next_step) = if account.secret_is_initial { ("enrol", NextStep::Enrol) } else { ("otp", NextStep::Otp) };
-    // Also after a right password: only the second factor clears the count, so codes cannot be guessed without end.
-    store::rest_account(&mut tx, account.user_id, now + domain::rest_after(account.failures)).await?;
     let (challenge, challenge_hash) = identity.secret()?;
-    store::insert_challenge(&mut tx, &challenge_hash, account.user_id, step, None, now + CHALLENGE).await?;
-    tx.commit().await?;
+    let mut conn = identity.base.pool.acquire().await?;
+    store::insert_challenge(&mut conn, &challenge_hash, account.user_id, step, None, now + CHALLENGE).await?;
     Ok(SignInResponse { challenge, next_step: next_step.into() })
+}
+
+/// The account of a log-in, the attempt counted before anything is checked: on the device where it is known, so that guesses
+/// from elsewhere cannot lock its owner out, otherwise on the account.
+async fn counted(identity: &Identity, login: &str, device_token: &str) -> Result<Option<Account>, Error> {
+    let mut conn = identity.base.pool.acquire().await?;
+    if !device_token.is_empty() {
+        let device = identity.hash_of(device_token);
+        if let Some(next_try_at) = accounts::count_device_attempt(&mut conn, &device, login, domain::rests()).await? {
+            accounts::forget_device_after(&mut conn, &device, domain::DEVICE_STOP).await?;
+            let account = store::find_login(&mut conn, login).await?;
+            return Ok(account.map(|account| Account { next_try_at, ..account }));
+        }
+    }
+    let account = store::count_attempt(&mut conn, login, domain::rests()).await?;
+    if account.is_none() {
+        accounts::note_stray(&mut conn, &identity.hash_of(login)).await?;
+    }
+    Ok(account)
 }
 
 /// First sign-in: the person chooses a password and gets the secret of the authenticator.
@@ -66,13 +78,7 @@ pub(crate) async fn enrol(identity: &Identity, request: EnrolRequest) -> Result<
         .ok_or(Error::Unauthenticated)?;
     let account = store::find_account(&mut conn, challenge.subject).await?.ok_or(Error::Unauthenticated)?;
     drop(conn);
-    if !domain::password_is_good(&request.new_password, &account.login) {
-        return Err(Error::invalid(
-            "new_password",
-            "推測されやすいパスワードです。12文字以上で、よく使われる語を避けてください",
-            "is easy to guess: at least 12 characters beyond the well-known words",
-        ));
-    }
+    refuse_easy(&request.new_password, &account.login)?;
     let turn = identity.hashing.admit()?;
     let secret_hash = identity.hashing.hash(turn, request.new_password).await?;
     let mut secret = [0_u8; 20];
@@ -81,7 +87,9 @@ pub(crate) async fn enrol(identity: &Identity, request: EnrolRequest) -> Result<
     let sealed = identity.vault().seal(TOTP, account.user_id.as_bytes(), &secret)?;
     let mut conn = identity.base.pool.acquire().await?;
     store::prepare_enrolment(&mut conn, &challenge_hash, &sealed, &secret_hash).await?;
+    let recovery_codes = fresh_recovery_codes(identity, &mut conn, account.user_id).await?;
     Ok(EnrolResponse {
+        recovery_codes,
         otp_secret: totp_rs::Secret::from(secret).to_base32(),
         otpauth_url: totp.to_url().map_err(|error| Error::Internal(anyhow::anyhow!("{error}")))?,
     })
@@ -122,11 +130,186 @@ pub(crate) async fn verify_otp(identity: &Identity, request: &VerifyOtpRequest) 
             return Err(Error::Unauthenticated);
         }
     }
-    store::clear_failures(&mut tx, account.user_id).await?;
-    let session = store::insert_session(&mut tx, account.user_id, false, account.organisation_id, account.role).await?;
-    let (tokens, _) = tokens(identity, &mut tx, &session).await?;
+    let tokens = open(identity, &mut tx, &account).await?;
     tx.commit().await?;
     Ok(tokens)
+}
+
+/// Second factor with a recovery code, for a lost authenticator.
+pub(crate) async fn verify_recovery(identity: &Identity, request: &VerifyRecoveryCodeRequest) -> Result<Tokens, Error> {
+    let challenge_hash = identity.hash_of(&request.challenge);
+    let mut conn = identity.base.pool.acquire().await?;
+    let challenge = store::try_challenge(&mut conn, &challenge_hash, CODE_TRIES)
+        .await?
+        .filter(|challenge| challenge.step == "otp")
+        .ok_or(Error::Unauthenticated)?;
+    drop(conn);
+    let mut tx = identity.base.pool.begin().await?;
+    let account = store::find_account(&mut tx, challenge.subject)
+        .await?
+        .filter(|account| account.disabled_at.is_none())
+        .ok_or(Error::Unauthenticated)?;
+    let code_hash = recovery_hash(identity, account.user_id, &request.recovery_code);
+    if !accounts::use_recovery_code(&mut tx, account.user_id, &code_hash).await?
+        || !store::finish_challenge(&mut tx, &challenge_hash).await?
+    {
+        return Err(Error::Unauthenticated);
+    }
+    tracing::info!(user_id = %account.user_id, "A recovery code stood for the authenticator");
+    let tokens = open(identity, &mut tx, &account).await?;
+    tx.commit().await?;
+    Ok(tokens)
+}
+
+/// Both factors were right: a session, and a device that is known from now on.
+async fn open(identity: &Identity, conn: &mut PgConnection, account: &Account) -> Result<Tokens, Error> {
+    store::clear_failures(conn, account.user_id).await?;
+    let session =
+        store::insert_session(conn, account.user_id, false, account.organisation_id, account.role, None).await?;
+    let (device_token, device_hash) = identity.secret()?;
+    accounts::remember_device(conn, &device_hash, account.user_id).await?;
+    let (tokens, _) = tokens(identity, conn, &session).await?;
+    Ok(Tokens { device_token, ..tokens })
+}
+
+/// A fresh one-time code within a session.
+pub(crate) async fn step_up(identity: &Identity, caller: &Caller, request: &StepUpRequest) -> Result<Tokens, Error> {
+    let mut conn = identity.base.pool.acquire().await?;
+    let login = store::find_account(&mut conn, caller.user_id).await?.ok_or(Error::Unauthenticated)?.login;
+    let now = identity.clock.now();
+    // Counted like a sign-in: codes are not guessed without end here either.
+    let account = store::count_attempt(&mut conn, &login, domain::rests()).await?.ok_or(Error::Unauthenticated)?;
+    drop(conn);
+    if account.next_try_at.is_some_and(|at| now < at) || account.disabled_at.is_some() {
+        return Err(Error::Unauthenticated);
+    }
+    let sealed = account.totp_sealed.clone().ok_or(Error::Unauthenticated)?;
+    let secret = identity.vault().open(TOTP, account.user_id.as_bytes(), &sealed)?;
+    let seconds = u64::try_from(now.unix_timestamp()).unwrap_or(0);
+    let step = totp(&secret, &account.login)?.check(&request.code, seconds).ok_or(Error::Unauthenticated)?;
+    let mut tx = identity.base.pool.begin().await?;
+    if !store::accept_step(&mut tx, account.user_id, i64::try_from(step).unwrap_or(i64::MAX)).await? {
+        return Err(Error::Unauthenticated);
+    }
+    store::clear_failures(&mut tx, account.user_id).await?;
+    let session = store::step_up(&mut tx, caller.session_id).await?.ok_or(Error::Unauthenticated)?;
+    // The session's refresh token stays good: only the access token is new.
+    let tokens = access_token(identity, &mut tx, &session, String::new()).await?;
+    tx.commit().await?;
+    Ok(tokens)
+}
+
+pub(crate) async fn list(identity: &Identity, caller: &Caller) -> Result<ListSessionsResponse, Error> {
+    let mut conn = identity.base.pool.acquire().await?;
+    let now = identity.clock.now();
+    let rows = accounts::sessions(&mut conn, caller.user_id).await?;
+    let alive = rows.into_iter().filter(|(_, created, used)| now - *used <= IDLE && now - *created <= ABSOLUTE);
+    let sessions = alive
+        .map(|(id, created_at, used_at)| SessionView {
+            session_id: id.to_string(),
+            created_at: Some(clock::to_proto(created_at)),
+            used_at: Some(clock::to_proto(used_at)),
+            current: id == caller.session_id,
+        })
+        .collect();
+    Ok(ListSessionsResponse { sessions })
+}
+
+pub(crate) async fn end_one(
+    identity: &Identity,
+    caller: &Caller,
+    request: &EndSessionRequest,
+) -> Result<EndSessionResponse, Error> {
+    let id = Uuid::try_parse(&request.session_id).map_err(|_| Error::NotFound("session"))?;
+    let mut tx = identity.base.pool.begin().await?;
+    store::lock_session(&mut tx, id)
+        .await?
+        .filter(|session| session.subject == caller.user_id)
+        .ok_or(Error::NotFound("session"))?;
+    end(identity, &mut tx, id).await?;
+    tx.commit().await?;
+    Ok(EndSessionResponse {})
+}
+
+/// A new password; every other session ends.
+pub(crate) async fn change_password(
+    identity: &Identity,
+    caller: &Caller,
+    request: ChangePasswordRequest,
+) -> Result<ChangePasswordResponse, Error> {
+    let now = identity.clock.now();
+    let mut conn = identity.base.pool.acquire().await?;
+    let login = store::find_account(&mut conn, caller.user_id).await?.ok_or(Error::Unauthenticated)?.login;
+    refuse_easy(&request.new_password, &login)?;
+    let turn = identity.hashing.admit()?;
+    let account = store::count_attempt(&mut conn, &login, domain::rests()).await?.ok_or(Error::Unauthenticated)?;
+    drop(conn);
+    let resting = account.next_try_at.is_some_and(|at| now < at);
+    let hash = Some(account.secret_hash.clone()).filter(|_| !resting);
+    if !identity.verify(turn, request.current_password, hash).await? {
+        return Err(Error::invalid("current_password", "パスワードが違います", "is not the password in use"));
+    }
+    let secret_hash = identity.hashing.hash(identity.hashing.admit()?, request.new_password).await?;
+    let mut tx = identity.base.pool.begin().await?;
+    accounts::set_password(&mut tx, caller.user_id, &secret_hash).await?;
+    store::clear_failures(&mut tx, caller.user_id).await?;
+    for session in accounts::end_sessions(&mut tx, caller.user_id, Some(caller.session_id)).await? {
+        announce_end(identity, &mut tx, session).await?;
+    }
+    tx.commit().await?;
+    Ok(ChangePasswordResponse {})
+}
+
+pub(crate) async fn replace_recovery_codes(
+    identity: &Identity,
+    caller: &Caller,
+) -> Result<ReplaceRecoveryCodesResponse, Error> {
+    let mut tx = identity.base.pool.begin().await?;
+    let recovery_codes = fresh_recovery_codes(identity, &mut tx, caller.user_id).await?;
+    tx.commit().await?;
+    Ok(ReplaceRecoveryCodesResponse { recovery_codes })
+}
+
+/// Ten codes of 120 random bits each, in groups a person can copy. Only keyed hashes are kept.
+async fn fresh_recovery_codes(
+    identity: &Identity,
+    conn: &mut PgConnection,
+    user_id: Uuid,
+) -> Result<Vec<String>, Error> {
+    let codes = (0..10).map(|_| drawn_code(24)).collect::<Result<Vec<_>, _>>()?;
+    let hashes: Vec<Vec<u8>> = codes.iter().map(|code| recovery_hash(identity, user_id, code)).collect();
+    accounts::replace_recovery_codes(conn, user_id, &hashes).await?;
+    Ok(codes)
+}
+
+fn recovery_hash(identity: &Identity, user_id: Uuid, code: &str) -> Vec<u8> {
+    identity.hash_of(&format!("recovery|{user_id}|{}", plain_code(code)))
+}
+
+/// A code as it was typed, without what people put between.
+pub(crate) fn plain_code(code: &str) -> String {
+    code.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_uppercase()).collect()
+}
+
+/// A random code of Crockford's base 32 in groups of six, five bits per character.
+pub(crate) fn drawn_code(characters: usize) -> Result<String, Error> {
+    const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+    let mut bytes = vec![0; characters];
+    getrandom::fill(&mut bytes).map_err(|error| Error::Internal(anyhow::anyhow!("draw a code: {error}")))?;
+    let text: Vec<char> =
+        bytes.iter().map(|byte| ALPHABET.get(usize::from(byte % 32)).map_or('0', |c| char::from(*c))).collect();
+    Ok(text.chunks(6).map(|group| group.iter().collect::<String>()).collect::<Vec<_>>().join("-"))
+}
+
+fn refuse_easy(password: &str, login: &str) -> Result<(), Error> {
+    if domain::password_is_good(password, login) {
+        return Ok(());
+    }
+    Err(Error::invalid(
+        "new_password",
+        "推測されやすいパスワードです。12文字以上で、よく使われる語を避けてください",
+        "is easy to guess: at least 12 characters beyond the well-known words",
+    ))
 }
 
 /// New tokens for a refresh token. Reuse of an old one ends the session, except for one lost response.
@@ -152,8 +335,9 @@ pub(crate) async fn refresh(identity: &Identity, request: &RefreshTokensRequest)
             // The response got lost on the way: the same successor again.
             Some(refresh_token) if unused && now - used_at <= LOST_RESPONSE => {
                 store::touch_session(&mut tx, session.session_id).await?;
+                let tokens = access_token(identity, &mut tx, &session, refresh_token).await?;
                 tx.commit().await?;
-                access_token(identity, &session, refresh_token)
+                Ok(tokens)
             }
             // Somebody holds a copy: nobody keeps the session.
             _ => {
@@ -186,41 +370,113 @@ pub(crate) async fn tokens(
 ) -> Result<(Tokens, String), Error> {
     let (refresh_token, hash) = identity.secret()?;
     store::insert_refresh(conn, &hash, session.session_id).await?;
-    Ok((access_token(identity, session, refresh_token.clone())?, refresh_token))
+    Ok((access_token(identity, conn, session, refresh_token.clone()).await?, refresh_token))
 }
 
-fn access_token(identity: &Identity, session: &Session, refresh_token: String) -> Result<Tokens, Error> {
+/// The access token of a session as role, hidden groups and terms stand now.
+async fn access_token(
+    identity: &Identity,
+    conn: &mut PgConnection,
+    session: &Session,
+    refresh_token: String,
+) -> Result<Tokens, Error> {
+    let role = Role::try_from(i32::from(session.role)).unwrap_or_default();
+    let (hidden, terms_due) = if session.is_patient {
+        (0, 0)
+    } else {
+        let account = store::find_account(conn, session.subject).await?.ok_or(Error::Unauthenticated)?;
+        (account.hidden, terms::due(role, account.terms_version, identity.clock.today_in_japan()))
+    };
+    let case_id = session.is_patient.then(|| session.case_id.unwrap_or(session.subject));
+    let claims = Subject {
+        id: session.subject,
+        session_id: session.session_id,
+        organisation_id: session.organisation_id,
+        role,
+        authenticated_at: session.authenticated_at,
+        case_id,
+        hidden: u16::try_from(hidden).unwrap_or(0),
+        terms_due: terms_due > 0,
+        scopes: None,
+        calls_per_second: 0,
+    };
+    let tokens = signed(identity, claims)?;
+    Ok(Tokens { refresh_token, terms_due, ..tokens })
+}
+
+/// Whom a token is for.
+pub(crate) struct Subject {
+    pub id: Uuid,
+    pub session_id: Uuid,
+    pub organisation_id: Uuid,
+    pub role: Role,
+    pub authenticated_at: OffsetDateTime,
+    pub case_id: Option<Uuid>,
+    pub hidden: u16,
+    pub terms_due: bool,
+    pub scopes: Option<Vec<String>>,
+    pub calls_per_second: u32,
+}
+
+/// A signed access token.
+pub(crate) fn signed(identity: &Identity, subject: Subject) -> Result<Tokens, Error> {
     let issued_at = identity.clock.now();
     let expires_at = issued_at + LIFETIME;
-    let organisation = identity.base.directory.get(session.organisation_id);
-    let claims = Claims {
-        iss: ISSUER.to_owned(),
-        aud: AUDIENCE.to_owned(),
-        sub: session.subject,
-        iat: issued_at.unix_timestamp(),
-        exp: expires_at.unix_timestamp(),
-        sid: session.session_id,
-        org: session.organisation_id,
-        knd: organisation.as_ref().map_or(0, |o| o.kind.into()),
-        prf: organisation.as_ref().map_or(0, |o| o.prefecture),
-        rol: i32::from(session.role),
-    };
-    if !session.is_patient && organisation.is_none() {
+    let organisation = identity.base.directory.get(subject.organisation_id);
+    if subject.case_id.is_none() && organisation.is_none() {
         // The directory has not heard of the organisation yet: a moment after its creation.
         return Err(Error::Exhausted);
     }
+    let today = clock::day_in_japan(issued_at);
+    if organisation.as_ref().is_some_and(|o| o.suspended || !o.exists.contain(today)) {
+        return Err(Error::Unauthenticated);
+    }
+    let claims = Claims {
+        iss: ISSUER.to_owned(),
+        aud: AUDIENCE.to_owned(),
+        sub: subject.id,
+        iat: issued_at.unix_timestamp(),
+        exp: expires_at.unix_timestamp(),
+        sid: subject.session_id,
+        org: subject.organisation_id,
+        knd: organisation.as_ref().map_or(0, |o| o.kind.into()),
+        prf: organisation.as_ref().map_or(0, |o| o.prefecture),
+        rol: subject.role.into(),
+        authenticated: subject.authenticated_at.unix_timestamp(),
+        cas: subject.case_id,
+        hid: subject.hidden,
+        due: subject.terms_due,
+        scp: subject.scopes,
+        cps: subject.calls_per_second,
+    };
     Ok(Tokens {
-        access_token: identity.signer.sign(TYPE, &claims)?,
-        refresh_token,
+        access_token: identity.base.signer.sign(TYPE, &claims)?,
         expires_at: Some(clock::to_proto(expires_at)),
+        ..Tokens::default()
     })
 }
 
 async fn end(identity: &Identity, conn: &mut PgConnection, session_id: Uuid) -> Result<(), Error> {
     store::end_session(conn, session_id).await?;
+    announce_end(identity, conn, session_id).await
+}
+
+async fn announce_end(identity: &Identity, conn: &mut PgConnection, session_id: Uuid) -> Result<(), Error> {
     let revoked = AccessRevoked {
         session_id: session_id.to_string(),
         user_id: String::new(),
+        at: Some(clock::to_proto(identity.clock.now())),
+    };
+    outbox::add(conn, "access.revoked", &revoked).await?;
+    Ok(())
+}
+
+/// Ends every session of a subject and refuses its tokens everywhere.
+pub(crate) async fn end_all(identity: &Identity, conn: &mut PgConnection, subject: Uuid) -> Result<(), Error> {
+    accounts::end_sessions(conn, subject, None).await?;
+    let revoked = AccessRevoked {
+        session_id: String::new(),
+        user_id: subject.to_string(),
         at: Some(clock::to_proto(identity.clock.now())),
     };
     outbox::add(conn, "access.revoked", &revoked).await?;

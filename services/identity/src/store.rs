@@ -1,4 +1,8 @@
-//! All SQL of identity.
+//! All SQL of identity: signing in here, the rest by subject.
+
+pub(crate) mod accounts;
+pub(crate) mod contracts;
+pub(crate) mod proxies;
 
 use proto::identity::{Organisation, OrganisationKind};
 use sqlx::{FromRow, PgConnection};
@@ -18,17 +22,43 @@ pub(crate) struct Account {
     pub secret_is_initial: bool,
     pub secret_expires_at: Option<OffsetDateTime>,
     pub totp_sealed: Option<Vec<u8>>,
-    pub failures: i32,
     pub next_try_at: Option<OffsetDateTime>,
     pub disabled_at: Option<OffsetDateTime>,
+    /// Field groups this ID does not see, as bits.
+    pub hidden: i32,
+    pub terms_version: i32,
 }
 
-/// Counts an attempt before it is checked, so that parallel guesses all count. `None` where there is no such log-in.
-pub(crate) async fn count_attempt(conn: &mut PgConnection, login: &str) -> sqlx::Result<Option<Account>> {
+/// Counts an attempt before it is checked, and sets the rest it will cost in the same statement: parallel guesses all count,
+/// and none slips through between counting and resting. `None` where there is no such log-in; `next_try_at` is as it was.
+pub(crate) async fn count_attempt(
+    conn: &mut PgConnection,
+    login: &str,
+    rests: (&[i32], &[f64]),
+) -> sqlx::Result<Option<Account>> {
     sqlx::query_as(
-        "update account set failures = failures + case when next_try_at <= now() then 1 else 0 end where login = $1
+        "update account a
+         set failures = a.failures + case when a.next_try_at <= now() then 1 else 0 end,
+             next_try_at = case when a.next_try_at > now() then a.next_try_at else now() + make_interval(secs =>
+                 (select coalesce(max(secs), 0) from unnest($2::int[], $3::float8[]) r (least, secs)
+                  where least <= a.failures + 1)) end
+         where login = $1
          returning user_id, login, organisation_id, role, secret_hash, secret_is_initial, secret_expires_at, totp_sealed,
-                   failures, nullif(next_try_at, '-infinity') as next_try_at, disabled_at",
+                   nullif(old.next_try_at, '-infinity') as next_try_at, disabled_at, hidden, terms_version",
+    )
+    .bind(login)
+    .bind(rests.0)
+    .bind(rests.1)
+    .fetch_optional(conn)
+    .await
+}
+
+/// An account by its log-in, without counting: for an attempt on a known device, which is counted there.
+pub(crate) async fn find_login(conn: &mut PgConnection, login: &str) -> sqlx::Result<Option<Account>> {
+    sqlx::query_as(
+        "select user_id, login, organisation_id, role, secret_hash, secret_is_initial, secret_expires_at, totp_sealed,
+                null::timestamptz as next_try_at, disabled_at, hidden, terms_version
+         from account where login = $1",
     )
     .bind(login)
     .fetch_optional(conn)
@@ -38,7 +68,7 @@ pub(crate) async fn count_attempt(conn: &mut PgConnection, login: &str) -> sqlx:
 pub(crate) async fn find_account(conn: &mut PgConnection, user_id: Uuid) -> sqlx::Result<Option<Account>> {
     sqlx::query_as(
         "select user_id, login, organisation_id, role, secret_hash, secret_is_initial, secret_expires_at, totp_sealed,
-                failures, nullif(next_try_at, '-infinity') as next_try_at, disabled_at
+                nullif(next_try_at, '-infinity') as next_try_at, disabled_at, hidden, terms_version
          from account where user_id = $1",
     )
     .bind(user_id)
@@ -46,17 +76,19 @@ pub(crate) async fn find_account(conn: &mut PgConnection, user_id: Uuid) -> sqlx
     .await
 }
 
-pub(crate) async fn rest_account(conn: &mut PgConnection, user_id: Uuid, until: OffsetDateTime) -> sqlx::Result<()> {
-    sqlx::query("update account set next_try_at = $2 where user_id = $1")
-        .bind(user_id)
-        .bind(until)
-        .execute(conn)
-        .await?;
+/// Both factors were right.
+pub(crate) async fn clear_failures(conn: &mut PgConnection, user_id: Uuid) -> sqlx::Result<()> {
+    sqlx::query(
+        "update account set failures = 0, next_try_at = '-infinity', last_sign_in_at = now() where user_id = $1",
+    )
+    .bind(user_id)
+    .execute(conn)
+    .await?;
     Ok(())
 }
 
-/// Both factors were right.
-pub(crate) async fn clear_failures(conn: &mut PgConnection, user_id: Uuid) -> sqlx::Result<()> {
+/// Lifts rest and hard stop.
+pub(crate) async fn lift_stop(conn: &mut PgConnection, user_id: Uuid) -> sqlx::Result<()> {
     sqlx::query("update account set failures = 0, next_try_at = '-infinity' where user_id = $1")
         .bind(user_id)
         .execute(conn)
@@ -82,12 +114,16 @@ pub(crate) struct NewAccount<'a> {
     pub secret_hash: &'a str,
     pub expires_at: OffsetDateTime,
     pub issued_by: Option<Uuid>,
+    pub holder_sealed: Option<&'a [u8]>,
+    pub mail_sealed: Option<&'a [u8]>,
+    pub hidden: i32,
 }
 
 pub(crate) async fn insert_account(conn: &mut PgConnection, new: &NewAccount<'_>) -> sqlx::Result<()> {
     sqlx::query(
-        "insert into account (user_id, login, organisation_id, role, secret_hash, secret_expires_at, issued_by)
-         values ($1, $2, $3, $4, $5, $6, $7)",
+        "insert into account (user_id, login, organisation_id, role, secret_hash, secret_expires_at, issued_by,
+                              holder_sealed, mail_sealed, hidden)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
     )
     .bind(new.user_id)
     .bind(new.login)
@@ -96,6 +132,9 @@ pub(crate) async fn insert_account(conn: &mut PgConnection, new: &NewAccount<'_>
     .bind(new.secret_hash)
     .bind(new.expires_at)
     .bind(new.issued_by)
+    .bind(new.holder_sealed)
+    .bind(new.mail_sealed)
+    .bind(new.hidden)
     .execute(conn)
     .await?;
     Ok(())
@@ -216,6 +255,10 @@ pub(crate) struct Session {
     pub role: i16,
     pub created_at: OffsetDateTime,
     pub used_at: OffsetDateTime,
+    /// When both factors were last given.
+    pub authenticated_at: OffsetDateTime,
+    /// The case of a proxy.
+    pub case_id: Option<Uuid>,
 }
 
 pub(crate) async fn insert_session(
@@ -224,16 +267,19 @@ pub(crate) async fn insert_session(
     is_patient: bool,
     organisation_id: Uuid,
     role: i16,
+    case_id: Option<Uuid>,
 ) -> sqlx::Result<Session> {
     sqlx::query_as(
-        "insert into session (session_id, subject, is_patient, organisation_id, role) values ($1, $2, $3, $4, $5)
-         returning session_id, subject, is_patient, organisation_id, role, created_at, used_at",
+        "insert into session (session_id, subject, is_patient, organisation_id, role, case_id)
+         values ($1, $2, $3, $4, $5, $6)
+         returning session_id, subject, is_patient, organisation_id, role, created_at, used_at, authenticated_at, case_id",
     )
     .bind(Uuid::now_v7())
     .bind(subject)
     .bind(is_patient)
     .bind(organisation_id)
     .bind(role)
+    .bind(case_id)
     .fetch_one(conn)
     .await
 }
@@ -241,7 +287,7 @@ pub(crate) async fn insert_session(
 /// A session that has not ended, locked against its twin, and noted as used now.
 pub(crate) async fn lock_session(conn: &mut PgConnection, id: Uuid) -> sqlx::Result<Option<Session>> {
     sqlx::query_as(
-        "select session_id, subject, is_patient, organisation_id, role, created_at, used_at
+        "select session_id, subject, is_patient, organisation_id, role, created_at, used_at, authenticated_at, case_id
          from session where session_id = $1 and ended_at is null for update",
     )
     .bind(id)
@@ -252,6 +298,17 @@ pub(crate) async fn lock_session(conn: &mut PgConnection, id: Uuid) -> sqlx::Res
 pub(crate) async fn touch_session(conn: &mut PgConnection, id: Uuid) -> sqlx::Result<()> {
     sqlx::query("update session set used_at = now() where session_id = $1").bind(id).execute(conn).await?;
     Ok(())
+}
+
+/// Both factors were given again within the session.
+pub(crate) async fn step_up(conn: &mut PgConnection, id: Uuid) -> sqlx::Result<Option<Session>> {
+    sqlx::query_as(
+        "update session set authenticated_at = now(), used_at = now() where session_id = $1 and ended_at is null
+         returning session_id, subject, is_patient, organisation_id, role, created_at, used_at, authenticated_at, case_id",
+    )
+    .bind(id)
+    .fetch_optional(conn)
+    .await
 }
 
 pub(crate) async fn end_session(conn: &mut PgConnection, id: Uuid) -> sqlx::Result<()> {
@@ -307,16 +364,18 @@ pub(crate) async fn insert_organisation(
     conn: &mut PgConnection,
     content: &Organisation,
     body: &Body,
+    responsible: Option<&[u8]>,
 ) -> sqlx::Result<()> {
     sqlx::query(
-        "insert into organisation (organisation_id, version, content, kind, prefecture, parent_id)
-         values ($1, 1, $2, $3, $4, $5)",
+        "insert into organisation (organisation_id, version, content, kind, prefecture, parent_id, responsible_sealed)
+         values ($1, 1, $2, $3, $4, $5, $6)",
     )
     .bind(body.id)
     .bind(prost::Message::encode_to_vec(content))
     .bind(i16::try_from(i32::from(body.kind)).unwrap_or(0))
     .bind(i16::from(body.prefecture))
     .bind(body.parent_id)
+    .bind(responsible)
     .execute(conn)
     .await?;
     Ok(())
@@ -375,70 +434,138 @@ pub(crate) async fn list_organisations(
     }
 }
 
-/// A patient's credential.
+/// The credential of a patient or a proxy.
 #[derive(Clone, Debug, FromRow)]
 pub(crate) struct Patient {
-    pub case_id: Uuid,
+    /// The case of a patient; the proxy.
+    pub subject: Uuid,
+    pub is_proxy: bool,
     pub birth_hash: Vec<u8>,
     pub contact: Vec<u8>,
-    pub failures: i32,
+    /// As it was before this attempt.
     pub next_try_at: Option<OffsetDateTime>,
+    /// Revoked or dismissed.
+    pub barred: bool,
 }
 
+/// Keeps a patient's credential. `true` where another access ID took the place of an old one.
 pub(crate) async fn upsert_patient(
     conn: &mut PgConnection,
     case_id: Uuid,
     access_hash: &[u8],
     birth_hash: &[u8],
     contact: &[u8],
-) -> sqlx::Result<()> {
-    sqlx::query(
-        "insert into patient (case_id, access_hash, birth_hash, contact) values ($1, $2, $3, $4)
+) -> sqlx::Result<bool> {
+    sqlx::query_scalar(
+        "insert into patient as p (case_id, access_hash, birth_hash, contact) values ($1, $2, $3, $4)
          on conflict (case_id) do update
-         set access_hash = excluded.access_hash, birth_hash = excluded.birth_hash, contact = excluded.contact",
+         set access_hash = excluded.access_hash, birth_hash = excluded.birth_hash, contact = excluded.contact,
+             -- A new ID opens again what was revoked with the old one.
+             revoked_at = case when p.access_hash = excluded.access_hash then p.revoked_at end,
+             code_hash = case when p.access_hash = excluded.access_hash then p.code_hash end
+         returning old.access_hash is not null and old.access_hash <> new.access_hash",
     )
     .bind(case_id)
     .bind(access_hash)
     .bind(birth_hash)
     .bind(contact)
-    .execute(conn)
-    .await?;
-    Ok(())
+    .fetch_one(conn)
+    .await
 }
 
-/// Counts an attempt before it is checked.
+/// Counts an attempt before it is checked, with the rest it will cost.
 pub(crate) async fn count_patient_attempt(
     conn: &mut PgConnection,
     access_hash: &[u8],
+    rests: (&[i32], &[f64]),
 ) -> sqlx::Result<Option<Patient>> {
-    sqlx::query_as(
-        "update patient set failures = failures + case when next_try_at <= now() then 1 else 0 end where access_hash = $1
-         returning case_id, birth_hash, contact, failures, nullif(next_try_at, '-infinity') as next_try_at",
+    let patient = sqlx::query_as(
+        "update patient p
+         set failures = p.failures + case when p.next_try_at <= now() then 1 else 0 end,
+             next_try_at = case when p.next_try_at > now() then p.next_try_at else now() + make_interval(secs =>
+                 (select coalesce(max(secs), 0) from unnest($2::int[], $3::float8[]) r (least, secs)
+                  where least <= p.failures + 1)) end
+         where access_hash = $1
+         returning case_id as subject, false as is_proxy, birth_hash, contact,
+                   nullif(old.next_try_at, '-infinity') as next_try_at, revoked_at is not null as barred",
     )
     .bind(access_hash)
+    .bind(rests.0)
+    .bind(rests.1)
+    .fetch_optional(&mut *conn)
+    .await?;
+    if patient.is_some() {
+        return Ok(patient);
+    }
+    sqlx::query_as(
+        "update proxy p
+         set failures = p.failures + case when p.next_try_at <= now() then 1 else 0 end,
+             next_try_at = case when p.next_try_at > now() then p.next_try_at else now() + make_interval(secs =>
+                 (select coalesce(max(secs), 0) from unnest($2::int[], $3::float8[]) r (least, secs)
+                  where least <= p.failures + 1)) end
+         where access_hash = $1
+         returning proxy_id as subject, true as is_proxy, birth_hash, contact,
+                   nullif(old.next_try_at, '-infinity') as next_try_at, dismissed_at is not null as barred",
+    )
+    .bind(access_hash)
+    .bind(rests.0)
+    .bind(rests.1)
     .fetch_optional(conn)
     .await
 }
 
-pub(crate) async fn rest_patient(conn: &mut PgConnection, case_id: Uuid, until: OffsetDateTime) -> sqlx::Result<()> {
-    sqlx::query("update patient set next_try_at = $2 where case_id = $1")
-        .bind(case_id)
-        .bind(until)
-        .execute(conn)
-        .await?;
-    Ok(())
+/// Both factors were right. The case of a proxy, or nothing for a patient; `None` where access was barred meanwhile.
+pub(crate) async fn let_patient_in(conn: &mut PgConnection, subject: Uuid) -> sqlx::Result<Option<Option<Uuid>>> {
+    let patient = sqlx::query(
+        "update patient set failures = 0, next_try_at = '-infinity' where case_id = $1 and revoked_at is null",
+    )
+    .bind(subject)
+    .execute(&mut *conn)
+    .await?;
+    if patient.rows_affected() == 1 {
+        return Ok(Some(None));
+    }
+    let case: Option<Uuid> = sqlx::query_scalar(
+        "update proxy set failures = 0, next_try_at = '-infinity' where proxy_id = $1 and dismissed_at is null
+         returning case_id",
+    )
+    .bind(subject)
+    .fetch_optional(conn)
+    .await?;
+    Ok(case.map(Some))
 }
 
-pub(crate) async fn clear_patient_failures(conn: &mut PgConnection, case_id: Uuid) -> sqlx::Result<()> {
-    sqlx::query("update patient set failures = 0, next_try_at = '-infinity' where case_id = $1")
+/// The hash of a patient's printed code.
+pub(crate) async fn printed_code(conn: &mut PgConnection, case_id: Uuid) -> sqlx::Result<Option<Vec<u8>>> {
+    let found: Option<Option<Vec<u8>>> = sqlx::query_scalar("select code_hash from patient where case_id = $1")
         .bind(case_id)
-        .execute(conn)
+        .fetch_optional(conn)
         .await?;
-    Ok(())
+    Ok(found.flatten())
 }
 
 pub(crate) async fn insert_message(conn: &mut PgConnection, id: Uuid, sealed: &[u8]) -> sqlx::Result<()> {
     sqlx::query("insert into message (message_id, sealed) values ($1, $2)").bind(id).bind(sealed).execute(conn).await?;
+    Ok(())
+}
+
+/// Takes the next message that is due, and sets its next try ahead: an hour after ten tries, sooner before.
+pub(crate) async fn take_message(conn: &mut PgConnection, most: i32) -> sqlx::Result<Option<(Uuid, Vec<u8>, i32)>> {
+    sqlx::query_as(
+        "update message set tries = tries + 1, next_at = now() + make_interval(secs => least(3600, 5 * 2 ^ tries))
+         where message_id = (select message_id from message
+                             where next_at <= now() and tries < $1
+                             order by next_at limit 1 for update skip locked)
+         returning message_id, sealed, tries",
+    )
+    .bind(most)
+    .fetch_optional(conn)
+    .await
+}
+
+/// A message the provider took. Its content is no longer kept.
+pub(crate) async fn delivered(conn: &mut PgConnection, id: Uuid) -> sqlx::Result<()> {
+    sqlx::query("delete from message where message_id = $1").bind(id).execute(conn).await?;
     Ok(())
 }
 

@@ -38,7 +38,7 @@ impl Notifications {
         let ids: Vec<Uuid> = request.notification_ids.iter().filter_map(|id| Uuid::try_parse(id).ok()).collect();
         let mut tx = self.base.pool.begin().await?;
         let rows = store::find(&mut tx, &ids).await?;
-        let groups = classes::groups_shown(&[Relation::ReceivingCentre]);
+        let groups = classes::groups_shown(&vec![Relation::ReceivingCentre].into());
         let act = Act {
             actor: Actor::Service(peer),
             rpc: "BatchGetForms",

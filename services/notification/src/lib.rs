@@ -13,17 +13,25 @@ use proto::notification::{
     notification_internal_service_server::NotificationInternalServiceServer,
     notification_service_server::NotificationServiceServer,
 };
+use vault::{Key, Sealed};
 
 /// The service's own tables.
 pub const MIGRATIONS: &[MigrationSet] =
     &[("0001_notification.sql", include_str!("../migrations/0001_notification.sql"))];
 
+/// The encrypted columns.
+const SEALED: &[Sealed] = &[
+    Sealed { place: vault::SIGNING_KEYS, key: Key::Text("kid") },
+    Sealed { place: rpc::FORM, key: Key::Uuid("notification_id") },
+];
+
 /// Runs the service until it is asked to stop.
 ///
 /// # Errors
 /// When something it cannot work without is missing.
-pub async fn run(base: Base) -> anyhow::Result<()> {
-    let notification = rpc::Notifications::new(&base).await?;
+pub async fn run(mut base: Base) -> anyhow::Result<()> {
+    base.seals(SEALED);
+    let notification = rpc::Notifications::new(&base);
     base.serve(|routes| {
         routes
             .add_service(NotificationServiceServer::new(notification.clone()))

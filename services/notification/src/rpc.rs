@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use access::{
-    Caller, Door,
+    Caller, Door, Relations,
     audit::{self, Act, Actor},
     classes,
-    directory::Entry,
+    directory::{Days, Entry},
 };
 use chassis::{Base, Error, behalf, once, page};
 use data::outbox;
@@ -27,7 +27,7 @@ use sqlx::PgConnection;
 use tokio::sync::watch;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
-use vault::{Place, Signer};
+use vault::Place;
 
 use crate::{
     domain::{self, NotificationId},
@@ -43,16 +43,14 @@ pub(crate) const FORM: Place = Place { table: "notification", column: "form_seal
 #[derive(Clone)]
 pub(crate) struct Notifications {
     pub base: Base,
-    pub signer: Signer,
     pub clock: Clock,
     /// Moves with every filing and forward of this process, to wake the watches.
     pub arrivals: Arc<watch::Sender<u64>>,
 }
 
 impl Notifications {
-    pub(crate) async fn new(base: &Base) -> anyhow::Result<Self> {
-        let signer = Signer::load(&base.vault, &base.pool).await?;
-        Ok(Self { base: base.clone(), signer, clock: Clock, arrivals: Arc::new(watch::channel(0).0) })
+    pub(crate) fn new(base: &Base) -> Self {
+        Self { base: base.clone(), clock: Clock, arrivals: Arc::new(watch::channel(0).0) }
     }
 
     async fn file(&self, caller: Caller, request: FileNotificationRequest) -> Result<Receipt, Error> {
@@ -75,9 +73,9 @@ impl Notifications {
         let form = checked.form.encode_to_vec();
         let content = Content::of(&form)?;
         let number = receipt::number(centre.prefecture, received_at)?;
-        let receipt = receipt::write(&self.signer, id, &number, &centre, received_at, &content, &checked.missing)?;
+        let receipt = receipt::write(&self.base.signer, id, &number, &centre, received_at, &content, &checked.missing)?;
         let form_sealed = self.base.vault.seal(FORM, id.uuid().as_bytes(), &form)?;
-        let groups = classes::groups_shown(&[Relation::Reporter]);
+        let groups = classes::groups_shown(&Relations::new(vec![Relation::Reporter], &caller));
 
         let mut tx = self.base.pool.begin().await?;
         if let Some(answer) = once::claim_with(&mut tx, &self.base.vault, &key, &receipt).await? {
@@ -139,12 +137,15 @@ impl Notifications {
                     prefecture: caller.prefecture,
                     rights: proto::identity::Rights::None,
                     parent_id: None,
+                    exists: Days::default(),
+                    opens_on: None,
+                    suspended: false,
                 })
             })
     }
 
     /// The caller's relations to a notification. Without one it does not exist for the caller.
-    async fn relations(&self, conn: &mut PgConnection, caller: &Caller, row: &Row) -> Result<Vec<Relation>, Error> {
+    async fn relations(&self, conn: &mut PgConnection, caller: &Caller, row: &Row) -> Result<Relations, Error> {
         let mut relations = Vec::new();
         if row.receiving_centre == caller.organisation_id {
             relations.push(Relation::ReceivingCentre);
@@ -158,11 +159,11 @@ impl Notifications {
         if relations.is_empty() && store::was_there(conn, row.notification_id, caller.organisation_id).await? {
             relations.push(Relation::FormerCentre);
         }
-        if relations.is_empty() { Err(Error::NotFound("notification")) } else { Ok(relations) }
+        if relations.is_empty() { Err(Error::NotFound("notification")) } else { Ok(Relations::new(relations, caller)) }
     }
 
     /// A notification as its relations show it.
-    pub(crate) fn view(&self, row: &Row, relations: &[Relation]) -> Result<Notification, Error> {
+    pub(crate) fn view(&self, row: &Row, relations: &Relations) -> Result<Notification, Error> {
         let plain = self.base.vault.open(FORM, row.notification_id.as_bytes(), &row.form_sealed)?;
         let form = Form::decode(plain.as_slice()).map_err(|error| Error::Internal(error.into()))?;
         let name = |id: Uuid| self.base.directory.get(id).map(|entry| entry.name.clone()).unwrap_or_default();
@@ -200,7 +201,7 @@ impl Notifications {
         let mut tx = self.base.pool.begin().await?;
         let rows = store::inbox(&mut tx, caller.organisation_id, request.state, after, size).await?;
         let ids: Vec<Uuid> = rows.iter().map(|row| row.notification_id).collect();
-        let relations = [Relation::ReceivingCentre];
+        let relations = Relations::new(vec![Relation::ReceivingCentre], caller);
         self.audit_read(&mut tx, caller, "ListInbox", &relations, &ids).await?;
         tx.commit().await?;
         let full = i64::try_from(rows.len()).is_ok_and(|n| n == size);
@@ -218,7 +219,7 @@ impl Notifications {
         conn: &mut PgConnection,
         caller: &Caller,
         rpc: &'static str,
-        relations: &[Relation],
+        relations: &Relations,
         ids: &[Uuid],
     ) -> Result<(), Error> {
         let groups = classes::groups_shown(relations);
@@ -251,7 +252,7 @@ impl Notifications {
             };
             outbox::add(&mut tx, "notification.acknowledged", &event).await?;
         }
-        self.answer_change(tx, caller, key, row.notification_id, &[Relation::ReceivingCentre]).await
+        self.answer_change(tx, caller, key, row.notification_id, Relation::ReceivingCentre).await
     }
 
     async fn forward(&self, caller: Caller, request: ForwardNotificationRequest) -> Result<Notification, Error> {
@@ -281,7 +282,7 @@ impl Notifications {
             to_centre_id: to.id.to_string(),
         };
         outbox::add(&mut tx, "notification.forwarded", &event).await?;
-        let answer = self.answer_change(tx, caller, key, row.notification_id, &[Relation::FormerCentre]).await?;
+        let answer = self.answer_change(tx, caller, key, row.notification_id, Relation::FormerCentre).await?;
         self.arrivals.send_modify(|n| *n = n.wrapping_add(1));
         Ok(answer)
     }
@@ -315,9 +316,10 @@ impl Notifications {
         caller: Caller,
         key: data::request::Key,
         id: Uuid,
-        relations: &[Relation],
+        relation: Relation,
     ) -> Result<Notification, Error> {
-        let groups = classes::groups_shown(relations);
+        let relations = Relations::new(vec![relation], &caller);
+        let groups = classes::groups_shown(&relations);
         let act = Act {
             actor: Actor::Caller(&caller),
             rpc: key.rpc,
@@ -327,7 +329,7 @@ impl Notifications {
         };
         audit::record(&mut tx, &act, &[id]).await?;
         let row = store::find(&mut tx, &[id]).await?.pop().ok_or(Error::NotFound("notification"))?;
-        let answer = self.view(&row, relations)?;
+        let answer = self.view(&row, &relations)?;
         once::answer(&mut tx, &self.base.vault, &key, &answer).await?;
         tx.commit().await?;
         Ok(answer)
@@ -389,7 +391,7 @@ impl NotificationService for Notifications {
         &self,
         _: Request<GetReceiptKeysRequest>,
     ) -> Result<Response<GetReceiptKeysResponse>, Status> {
-        Ok(Response::new(GetReceiptKeysResponse { jwks_json: self.signer.jwks().clone() }))
+        Ok(Response::new(GetReceiptKeysResponse { jwks_json: self.base.signer.jwks() }))
     }
 }
 

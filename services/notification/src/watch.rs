@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use access::Caller;
+use access::{Caller, Relations};
 use chassis::Error;
 use proto::{notification::WatchInboxResponse, registry::Relation};
 use time::OffsetDateTime;
@@ -77,7 +77,7 @@ async fn watch(
         };
         newest = newest.max(last.arrived_at);
         seen.extend(fresh.iter().map(|row| row.notification_id));
-        let relations = [Relation::ReceivingCentre];
+        let relations = Relations::new(vec![Relation::ReceivingCentre], caller);
         let notifications = fresh.iter().map(|row| service.view(row, &relations)).collect::<Result<_, _>>()?;
         if sender.send(Ok(WatchInboxResponse { notifications })).await.is_err() {
             return Ok(());
@@ -98,7 +98,9 @@ async fn fetch(
     fresh.retain(|row| !seen.contains(&row.notification_id));
     fresh.truncate(usize::try_from(BATCH).unwrap_or(100));
     let ids: Vec<Uuid> = fresh.iter().map(|row| row.notification_id).collect();
-    service.audit_read(&mut tx, caller, "WatchInbox", &[Relation::ReceivingCentre], &ids).await?;
+    service
+        .audit_read(&mut tx, caller, "WatchInbox", &Relations::new(vec![Relation::ReceivingCentre], caller), &ids)
+        .await?;
     tx.commit().await?;
     Ok(fresh)
 }

@@ -106,7 +106,7 @@ async fn take(tx: &mut PgConnection, changed: &AdmissionChanged) -> Result<(), F
         history::add_stay(tx, case.id, &stay).await?;
     }
     write::save_one(tx, &case, &grants).await.map_err(failure)?;
-    let groups = classes::groups_shown(&[relation]);
+    let groups = classes::groups_shown(&vec![relation].into());
     let act = Act {
         actor: Actor::Service("beds"),
         rpc: "admission.changed",

@@ -1,12 +1,13 @@
 //! Changes of one case: relation, revision, audit, event and repeat protection are the same for every one of them.
 
 use access::{
-    Caller,
+    Caller, Relations,
     audit::{self, Act, Actor},
     classes, policy,
 };
 use chassis::{Error, once};
 use japan::date;
+use prost::Name;
 use proto::{
     identity::OrganisationKind as Kind,
     options::Group,
@@ -33,7 +34,7 @@ use crate::{
 pub(crate) struct Change {
     pub tx: Transaction<'static, Postgres>,
     pub case: Case,
-    pub relations: Vec<Relation>,
+    pub relations: Relations,
     pub grants: Vec<GrantRow>,
     pub caller: Caller,
     key: data::request::Key,
@@ -51,10 +52,7 @@ impl Change {
         if self.relations.iter().copied().any(may) {
             return Ok(());
         }
-        Err(Error::Denied(text(
-            "この症例に対してこの操作を行う権限がありません。",
-            "Your relation to this case does not allow this.",
-        )))
+        Err(denied())
     }
 
     /// Adds a relation, or ends it.
@@ -75,8 +73,8 @@ impl Registry {
         &self,
         caller: Caller,
         key: data::request::Key,
-        case_id: &str,
-        etag: &str,
+        (case_id, etag): (&str, &str),
+        request: &impl Name,
     ) -> Result<Begun, Error> {
         let id = Uuid::try_parse(case_id).map_err(|_| Error::NotFound("case"))?;
         let mut tx = self.base.pool.begin().await?;
@@ -93,6 +91,13 @@ impl Registry {
             on_behalf_of: None,
         };
         audit::record(&mut tx, &act, &[id]).await?;
+        if !classes::writes_anything(&relations) {
+            return Err(denied());
+        }
+        let refused = classes::unwritable(request, &relations);
+        if !refused.is_empty() {
+            return Err(Error::Invalid(refused));
+        }
         if let Some(answer) = once::claim(&mut tx, &self.base.vault, &key).await? {
             tx.commit().await?;
             return Ok(Begun::Before(Box::new(answer)));
@@ -116,14 +121,14 @@ impl Registry {
 
     pub(crate) async fn add_test(&self, caller: Caller, request: RecordTestRequest) -> Result<CaseView, Error> {
         let key = once::key(&self.base.vault, &caller, "RecordTest", &request.request_id, &request)?;
-        let given = request.test.unwrap_or_default();
+        let given = request.test.clone().unwrap_or_default();
         let test = Test {
             method: TestMethod::try_from(given.method).unwrap_or_default(),
             specimen: Specimen::try_from(given.specimen).unwrap_or_default(),
             result: TestResult::try_from(given.result).unwrap_or_default(),
             sampled_on: optional_date("test.sampled_on", &given.sampled_on, self.clock.today_in_japan())?,
         };
-        let mut change = match self.begin(caller, key, &request.case_id, &request.etag).await? {
+        let mut change = match self.begin(caller, key, (&request.case_id, &request.etag), &request).await? {
             Begun::Now(change) => change,
             Begun::Before(view) => return Ok(*view),
         };
@@ -141,7 +146,7 @@ impl Registry {
             since: required_date("since", &request.since, self.clock.today_in_japan())?,
             facility_id: self.facility(&request.facility_id)?,
         };
-        let mut change = match self.begin(caller, key, &request.case_id, &request.etag).await? {
+        let mut change = match self.begin(caller, key, (&request.case_id, &request.etag), &request).await? {
             Begun::Now(change) => change,
             Begun::Before(view) => return Ok(*view),
         };
@@ -154,7 +159,7 @@ impl Registry {
 
     pub(crate) async fn add_state(&self, caller: Caller, request: RecordSeverityRequest) -> Result<CaseView, Error> {
         let key = once::key(&self.base.vault, &caller, "RecordSeverity", &request.request_id, &request)?;
-        let given = request.state.unwrap_or_default();
+        let given = request.state.clone().unwrap_or_default();
         let state = ClinicalState {
             on: required_date("state.on", &given.on, self.clock.today_in_japan())?,
             severity: Severity::try_from(given.severity).unwrap_or_default(),
@@ -162,7 +167,7 @@ impl Registry {
             ventilator: given.ventilator,
             ecmo: given.ecmo,
         };
-        let mut change = match self.begin(caller, key, &request.case_id, &request.etag).await? {
+        let mut change = match self.begin(caller, key, (&request.case_id, &request.etag), &request).await? {
             Begun::Now(change) => change,
             Begun::Before(view) => return Ok(*view),
         };
@@ -176,7 +181,7 @@ impl Registry {
 
     pub(crate) async fn judge(&self, caller: Caller, request: JudgeAdmissionRequest) -> Result<CaseView, Error> {
         let key = once::key(&self.base.vault, &caller, "JudgeAdmission", &request.request_id, &request)?;
-        let mut change = match self.begin(caller, key, &request.case_id, &request.etag).await? {
+        let mut change = match self.begin(caller, key, (&request.case_id, &request.etag), &request).await? {
             Begun::Now(change) => change,
             Begun::Before(view) => return Ok(*view),
         };
@@ -189,7 +194,7 @@ impl Registry {
         let key = once::key(&self.base.vault, &caller, "RecordOutcome", &request.request_id, &request)?;
         let date = optional_date("date", &request.date, self.clock.today_in_japan())?;
         let outcome = Outcome::try_from(request.outcome).unwrap_or_default();
-        let mut change = match self.begin(caller, key, &request.case_id, &request.etag).await? {
+        let mut change = match self.begin(caller, key, (&request.case_id, &request.etag), &request).await? {
             Begun::Now(change) => change,
             Begun::Before(view) => return Ok(*view),
         };
@@ -201,9 +206,9 @@ impl Registry {
     /// Corrects basic items. What is not named in the mask stays as it is.
     pub(crate) async fn correct(&self, caller: Caller, request: UpdatePersonRequest) -> Result<CaseView, Error> {
         let key = once::key(&self.base.vault, &caller, "UpdatePerson", &request.request_id, &request)?;
-        let paths = request.update_mask.unwrap_or_default().paths;
-        let given = request.person.unwrap_or_default();
-        let mut change = match self.begin(caller, key, &request.case_id, &request.etag).await? {
+        let paths = request.update_mask.clone().unwrap_or_default().paths;
+        let given = request.person.clone().unwrap_or_default();
+        let mut change = match self.begin(caller, key, (&request.case_id, &request.etag), &request).await? {
             Begun::Now(change) => change,
             Begun::Before(view) => return Ok(*view),
         };
@@ -230,6 +235,13 @@ impl Registry {
         }
         self.organisation("facility_id", id, |kind| matches!(kind, Kind::Hospital | Kind::LodgingFacility)).map(Some)
     }
+}
+
+fn denied() -> Error {
+    Error::Denied(text(
+        "この症例に対してこの操作を行う権限がありません。",
+        "Your relation to this case does not allow this.",
+    ))
 }
 
 /// The held person with the items of the mask replaced.
@@ -261,7 +273,7 @@ fn masked(mut held: Person, given: &Person, paths: &[String]) -> Result<Person, 
 }
 
 /// Relations that write clinical and administrative facts.
-fn may_record(relation: Relation) -> bool {
+pub(crate) fn may_record(relation: Relation) -> bool {
     matches!(
         relation,
         Relation::ReceivingCentre | Relation::ResponsibleCentre | Relation::Reporter | Relation::TreatingInstitution

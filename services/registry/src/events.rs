@@ -336,7 +336,7 @@ impl Work {
 
 /// One audit row per case that an event changed, in the transaction of the change.
 async fn audit_heard(tx: &mut PgConnection, event: &'static str, cases: &[Uuid]) -> Result<(), Failure> {
-    let groups = classes::groups_shown(&[Relation::ReceivingCentre]);
+    let groups = classes::groups_shown(&vec![Relation::ReceivingCentre].into());
     let actor = Actor::Service("notification");
     let act = Act { actor, rpc: event, groups: &groups, request_id: None, on_behalf_of: None };
     Ok(audit::record(tx, &act, cases).await?)

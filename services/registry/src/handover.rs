@@ -1,6 +1,6 @@
 //! Referral to a test site, and hand-over of a case from one centre to another.
 
-use access::Caller;
+use access::{Caller, Relations};
 use chassis::{Error, once};
 use proto::{
     identity::OrganisationKind as Kind,
@@ -26,7 +26,7 @@ impl Registry {
         let institution = self.organisation("institution_id", &request.institution_id, |kind| {
             matches!(kind, Kind::Clinic | Kind::Hospital | Kind::Laboratory | Kind::QuarantineStation)
         })?;
-        let mut change = match self.begin(caller, key, &request.case_id, &request.etag).await? {
+        let mut change = match self.begin(caller, key, (&request.case_id, &request.etag), &request).await? {
             Begun::Now(change) => change,
             Begun::Before(view) => return Ok(*view),
         };
@@ -48,7 +48,7 @@ impl Registry {
         let to = self.organisation("to_centre_id", &request.to_centre_id, |kind| {
             matches!(kind, Kind::HealthCentre | Kind::City)
         })?;
-        let mut change = match self.begin(caller, key, &request.case_id, &request.etag).await? {
+        let mut change = match self.begin(caller, key, (&request.case_id, &request.etag), &request).await? {
             Begun::Now(change) => change,
             Begun::Before(view) => return Ok(*view),
         };
@@ -94,7 +94,7 @@ impl Registry {
         request: AcceptTransferRequest,
     ) -> Result<CaseView, Error> {
         let key = once::key(&self.base.vault, &caller, "AcceptTransfer", &request.request_id, &request)?;
-        let mut change = match self.begin(caller, key, &request.case_id, &request.etag).await? {
+        let mut change = match self.begin(caller, key, (&request.case_id, &request.etag), &request).await? {
             Begun::Now(change) => change,
             Begun::Before(view) => return Ok(*view),
         };
@@ -121,7 +121,7 @@ impl Registry {
         {
             change.grant(prefecture, Relation::Prefecture);
         }
-        change.relations = vec![Relation::ResponsibleCentre];
+        change.relations = Relations::new(vec![Relation::ResponsibleCentre], &change.caller);
         self.finish(*change).await
     }
 
@@ -132,7 +132,7 @@ impl Registry {
         request: DeclineTransferRequest,
     ) -> Result<CaseView, Error> {
         let key = once::key(&self.base.vault, &caller, "DeclineTransfer", &request.request_id, &request)?;
-        let mut change = match self.begin(caller, key, &request.case_id, &request.etag).await? {
+        let mut change = match self.begin(caller, key, (&request.case_id, &request.etag), &request).await? {
             Begun::Now(change) => change,
             Begun::Before(view) => return Ok(*view),
         };

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use access::{
-    Caller, Door,
+    Caller, Door, Relations,
     audit::{self, Act, Actor},
     cases, classes,
 };
@@ -13,10 +13,11 @@ use proto::{
     identity::Role,
     options::Group,
     registry::{
-        AcceptTransferRequest, AgeBand, Case as CaseView, CaseRole, DeclineTransferRequest, GetCaseRequest,
-        JudgeAdmissionRequest, ListCasesRequest, ListCasesResponse, OfferTransferRequest, Person, Placement,
-        RecordOutcomeRequest, RecordPlacementRequest, RecordSeverityRequest, RecordTestRequest, ReferCaseRequest,
-        RegisterCaseRequest, RegisterCaseResponse, Relation, Sex, UpdatePersonRequest,
+        AcceptTransferRequest, AgeBand, BreakGlassRequest, Case as CaseView, CaseRole, DeclineTransferRequest,
+        GetCaseRequest, JudgeAdmissionRequest, ListBreakGlassRequest, ListBreakGlassResponse, ListCasesRequest,
+        ListCasesResponse, OfferTransferRequest, Person, Placement, RecordOutcomeRequest, RecordPlacementRequest,
+        RecordSeverityRequest, RecordTestRequest, ReferCaseRequest, RegisterCaseRequest, RegisterCaseResponse,
+        ReissueAccessRequest, ReissueAccessResponse, Relation, Sex, UpdatePersonRequest,
         registry_service_server::RegistryService,
     },
 };
@@ -53,27 +54,17 @@ impl Registry {
         conn: &mut PgConnection,
         caller: &Caller,
         case_id: Uuid,
-    ) -> Result<Vec<Relation>, Error> {
-        if caller.role == Role::Patient {
-            return if caller.case_id == Some(case_id) {
-                Ok(vec![Relation::Patient])
-            } else {
-                Err(Error::NotFound("case"))
-            };
-        }
-        let now = self.clock.now();
-        let mut relations: Vec<Relation> = store::grants_of(conn, &[case_id])
-            .await?
-            .into_iter()
-            .filter(|g| g.organisation_id == caller.organisation_id && g.until.is_none_or(|until| now < until))
-            .map(|g| g.relation)
-            .collect();
-        if caller.role == Role::LodgingOfficer {
+    ) -> Result<Relations, Error> {
+        let grants = store::grants_of(conn, &[case_id]).await?;
+        let resident = if caller.role == Role::LodgingOfficer {
             let case = store::find_cases(conn, &[case_id]).await?.pop();
-            let resident = case.is_some_and(|case| case.placement == Placement::Lodging);
-            cases::narrow_to_residents(&mut relations, caller.role, resident);
-        }
-        if relations.is_empty() { Err(Error::NotFound("case")) } else { Ok(relations) }
+            case.is_some_and(|case| case.placement == Placement::Lodging)
+        } else {
+            false
+        };
+        let grants = grants.into_iter().map(|grant| (grant.organisation_id, grant.relation, grant.until));
+        let held = cases::held(case_id, grants, caller, &self.base.directory, resident, self.clock.now());
+        if held.is_empty() { Err(Error::NotFound("case")) } else { Ok(held) }
     }
 
     async fn register(&self, caller: Caller, request: RegisterCaseRequest) -> Result<RegisterCaseResponse, Error> {
@@ -170,14 +161,14 @@ impl Registry {
     }
 
     async fn list(&self, caller: &Caller, request: &ListCasesRequest) -> Result<ListCasesResponse, Error> {
-        if caller.role == Role::Patient {
+        if caller.is_citizen() {
             return Err(Error::Denied(text("患者は一覧を表示できません。", "Patients see their own case only.")));
         }
+        let whose = self.base.whose(caller, &request.for_organisation_id, self.clock.now())?;
         let after = page::After::parse(&request.page_token)?;
         let size = page::size(request.page_size);
         let mut tx = self.base.pool.begin().await?;
-        let rows =
-            store::list(&mut tx, caller.organisation_id, request.relation, request.open_only, after, size).await?;
+        let rows = store::list(&mut tx, whose, request.relation, request.open_only, after, size).await?;
         let next = rows.last().filter(|_| i64::try_from(rows.len()).is_ok_and(|n| n == size)).map(|(id, _, at)| {
             let micros = i64::try_from(at.unix_timestamp_nanos() / 1_000).unwrap_or(0);
             page::After { micros, id: *id }.token()
@@ -186,32 +177,34 @@ impl Registry {
         let mut cases: HashMap<Uuid, Case> =
             store::find_cases(&mut tx, &ids).await?.into_iter().map(|case| (case.id.uuid(), case)).collect();
         let mut seen: Vec<Relation> = Vec::new();
-        let listed: Vec<(Case, Vec<Relation>)> = rows
+        let now = self.clock.now();
+        let listed: Vec<(Case, Relations)> = rows
             .into_iter()
             .filter_map(|(id, relations, _)| {
                 let case = cases.remove(&id)?;
-                let mut relations: Vec<Relation> =
-                    relations.into_iter().filter_map(|n| Relation::try_from(i32::from(n)).ok()).collect();
+                let grants =
+                    relations.into_iter().filter_map(|n| Some((whose, Relation::try_from(i32::from(n)).ok()?, None)));
                 let resident = case.placement == Placement::Lodging;
-                cases::narrow_to_residents(&mut relations, caller.role, resident);
-                seen.extend(&relations);
+                let relations = cases::held(id, grants, caller, &self.base.directory, resident, now);
+                seen.extend(relations.iter().copied());
                 (!relations.is_empty()).then_some((case, relations))
             })
             .collect();
         let cases = self.views(&mut tx, listed).await?;
         seen.sort_unstable();
         seen.dedup();
-        read_audit(&mut tx, caller, "ListCases", &seen, &ids).await?;
+        read_audit(&mut tx, caller, "ListCases", &Relations::new(seen, caller), &ids).await?;
         tx.commit().await?;
         Ok(ListCasesResponse { cases, next_page_token: next.unwrap_or_default() })
     }
 }
 
-async fn read_audit(
+/// One audit row per case shown.
+pub(crate) async fn read_audit(
     conn: &mut PgConnection,
     caller: &Caller,
     rpc: &'static str,
-    relations: &[Relation],
+    relations: &Relations,
     ids: &[Uuid],
 ) -> Result<(), Error> {
     let groups = classes::groups_shown(relations);
@@ -294,6 +287,30 @@ impl RegistryService for Registry {
         let (caller, request) = Door::enter(request)?;
         let this = self.clone();
         Ok(Response::new(self.base.write(async move { this.accept_transfer(caller, request).await }).await?))
+    }
+
+    async fn break_glass(&self, request: Request<BreakGlassRequest>) -> Result<Response<CaseView>, Status> {
+        let (caller, request) = Door::enter(request)?;
+        let this = self.clone();
+        Ok(Response::new(self.base.write(async move { this.break_glass(caller, request).await }).await?))
+    }
+
+    async fn list_break_glass(
+        &self,
+        request: Request<ListBreakGlassRequest>,
+    ) -> Result<Response<ListBreakGlassResponse>, Status> {
+        let (caller, request) = Door::enter(request)?;
+        let this = self.clone();
+        Ok(Response::new(self.base.write(async move { this.list_break_glass(&caller, &request).await }).await?))
+    }
+
+    async fn reissue_access(
+        &self,
+        request: Request<ReissueAccessRequest>,
+    ) -> Result<Response<ReissueAccessResponse>, Status> {
+        let (caller, request) = Door::enter(request)?;
+        let this = self.clone();
+        Ok(Response::new(self.base.write(async move { this.reissue_access(caller, request).await }).await?))
     }
 
     async fn decline_transfer(&self, request: Request<DeclineTransferRequest>) -> Result<Response<CaseView>, Status> {

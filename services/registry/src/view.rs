@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use access::classes;
+use access::{Relations, classes};
 use chassis::Error;
 use proto::registry::{
-    Case as CaseView, ClinicalState as StateView, Grant, Person, Relation, Stay as StayView, Test as TestView,
+    Case as CaseView, ClinicalState as StateView, Grant, Person, Stay as StayView, Test as TestView,
     Transfer as TransferView,
 };
 use runtime::clock::to_proto;
@@ -68,9 +68,9 @@ impl Registry {
         &self,
         conn: &mut PgConnection,
         case: Case,
-        relations: &[Relation],
+        relations: &Relations,
     ) -> Result<CaseView, Error> {
-        let mut views = self.views(conn, vec![(case, relations.to_vec())]).await?;
+        let mut views = self.views(conn, vec![(case, relations.clone())]).await?;
         views.pop().ok_or(Error::NotFound("case"))
     }
 
@@ -78,7 +78,7 @@ impl Registry {
     pub(crate) async fn views(
         &self,
         conn: &mut PgConnection,
-        cases: Vec<(Case, Vec<Relation>)>,
+        cases: Vec<(Case, Relations)>,
     ) -> Result<Vec<CaseView>, Error> {
         let ids: Vec<Uuid> = cases.iter().map(|(case, _)| case.id.uuid()).collect();
         let mut around = Around::load(conn, &ids).await?;

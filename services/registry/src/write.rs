@@ -21,7 +21,7 @@ use crate::{
 /// The particulars of a person.
 pub(crate) const PERSON: Place = Place { table: "person", column: "sealed" };
 const MATCH: Place = Place { table: "person", column: "match_index" };
-const ACCESS: Place = Place { table: "cases", column: "access_sealed" };
+pub(crate) const ACCESS: Place = Place { table: "cases", column: "access_sealed" };
 const ACCESS_INDEX: Place = Place { table: "cases", column: "access_hash" };
 
 /// The event that tells a version of a case.
@@ -60,8 +60,13 @@ pub(crate) fn mint_access_id(vault: &Vault, case_id: CaseId) -> Result<(AccessId
     fill(&mut random).map_err(|error| Error::Internal(anyhow::anyhow!("draw an access ID: {error}")))?;
     let id = AccessId::from_random(random);
     let sealed = vault.seal(ACCESS, case_id.uuid().as_bytes(), id.as_str().as_bytes())?;
-    let hash = vault.blind(ACCESS_INDEX, id.as_str());
+    let hash = access_index(vault, &id);
     Ok((id, sealed, hash))
+}
+
+/// The blind index of an access ID.
+pub(crate) fn access_index(vault: &Vault, id: &AccessId) -> Vec<u8> {
+    vault.blind(ACCESS_INDEX, id.as_str())
 }
 
 /// The access ID of a case.

@@ -1,15 +1,20 @@
 //! Who is calling, as the token says.
 
-use proto::identity::{OrganisationKind, Role};
+use std::sync::Arc;
+
+use proto::{
+    identity::{OrganisationKind, Role},
+    options::Group,
+};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-/// A signed-in person at work, or a patient.
+/// A signed-in person at work, a patient or proxy, or another system.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
-    /// The user; for a patient, the case.
+    /// The user; for a patient, the case; for a proxy, the proxy; for another system, its account.
     pub user_id: Uuid,
-    /// The organisation; nil for a patient.
+    /// The organisation; nil for a patient or proxy.
     pub organisation_id: Uuid,
     /// What the organisation is.
     pub kind: OrganisationKind,
@@ -19,10 +24,57 @@ pub struct Caller {
     pub role: Role,
     /// The session.
     pub session_id: Uuid,
-    /// The case of a patient.
+    /// The case of a patient or proxy.
     pub case_id: Option<Uuid>,
+    /// Field groups this ID does not see.
+    pub hidden: Hidden,
+    /// The terms of use of the day are not accepted yet.
+    pub terms_due: bool,
+    /// When both factors were last given.
+    pub authenticated_at: OffsetDateTime,
+    /// The RPCs another system may call; `None` for persons.
+    pub scopes: Option<Arc<[String]>>,
+    /// Calls per second of another system; 0 for the gateway's own limit.
+    pub calls_per_second: u32,
     /// When the token was issued.
     pub issued_at: OffsetDateTime,
     /// When it ends.
     pub expires_at: OffsetDateTime,
+}
+
+impl Caller {
+    /// Whether a patient, a close contact or a proxy calls: somebody with one case and no organisation.
+    pub fn is_citizen(&self) -> bool {
+        matches!(self.role, Role::Patient | Role::Proxy)
+    }
+}
+
+/// Field groups that an ID does not see (閲覧範囲), whatever its relations show.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hidden(u16);
+
+impl Hidden {
+    /// Hides these groups.
+    pub fn of(groups: impl IntoIterator<Item = Group>) -> Self {
+        Self(groups.into_iter().fold(0, |bits, group| bits | bit(group)))
+    }
+
+    /// As a token carries it.
+    pub fn bits(self) -> u16 {
+        self.0
+    }
+
+    /// From a token.
+    pub fn from_bits(bits: u16) -> Self {
+        Self(bits)
+    }
+
+    /// Whether a group is hidden.
+    pub fn hides(self, group: Group) -> bool {
+        self.0 & bit(group) != 0
+    }
+}
+
+fn bit(group: Group) -> u16 {
+    1_u16.checked_shl(u32::try_from(i32::from(group)).unwrap_or(u32::MAX)).unwrap_or(0)
 }

@@ -7,7 +7,7 @@ use std::{collections::HashMap, time::Duration};
 
 use prost::Message as _;
 use proto::{
-    identity::Role,
+    identity::{ContractScope, Role},
     registry::{
         BatchGetCasesRequest, CaseChanged, Placement, Relation,
         registry_internal_service_client::RegistryInternalServiceClient,
@@ -18,7 +18,7 @@ use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::Caller;
+use crate::{Caller, Directory, caller::Hidden};
 
 /// The table, to be put among the migrations of a service that keeps copies.
 pub const TABLE: (&str, &str) = ("0001_case_copy.sql", include_str!("../tables/case_copy.sql"));
@@ -89,21 +89,89 @@ pub async fn ask(registry: &RegistryInternalServiceClient<Channel>, id: Uuid) ->
 #[derive(Clone, Copy, Debug)]
 pub struct Silent;
 
-/// The relations of a caller to a case that are in force.
-pub fn relations(case: &CaseChanged, caller: &Caller, now: OffsetDateTime) -> Vec<Relation> {
-    if caller.role == Role::Patient {
-        let own = caller.case_id.is_some_and(|id| id.to_string() == case.case_id);
-        return if own { vec![Relation::Patient] } else { Vec::new() };
+/// The relations of a caller to a record, and what the caller's ID does not see whatever they show.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Relations {
+    list: Vec<Relation>,
+    hidden: Hidden,
+}
+
+impl Relations {
+    /// The relations of a caller.
+    pub fn new(list: Vec<Relation>, caller: &Caller) -> Self {
+        Self { list, hidden: caller.hidden }
     }
-    let organisation = caller.organisation_id.to_string();
-    let in_force = |grant: &&proto::registry::Grant| {
-        let until = grant.to.as_ref().and_then(clock::from_proto);
-        grant.organisation_id == organisation && until.is_none_or(|until| now < until)
-    };
-    let mut relations: Vec<Relation> =
-        case.grants.iter().filter(in_force).filter_map(|grant| Relation::try_from(grant.relation).ok()).collect();
-    narrow_to_residents(&mut relations, caller.role, case.placement == i32::from(Placement::Lodging));
-    relations
+
+    /// Relations that follow from something else than a grant.
+    pub fn hiding(list: Vec<Relation>, hidden: Hidden) -> Self {
+        Self { list, hidden }
+    }
+
+    /// What the caller's ID does not see.
+    pub fn hidden(&self) -> Hidden {
+        self.hidden
+    }
+}
+
+impl std::ops::Deref for Relations {
+    type Target = [Relation];
+
+    fn deref(&self) -> &[Relation] {
+        &self.list
+    }
+}
+
+/// Relations of nobody in particular: nothing is hidden from them besides what the policy hides.
+impl From<Vec<Relation>> for Relations {
+    fn from(list: Vec<Relation>) -> Self {
+        Self { list, hidden: Hidden::default() }
+    }
+}
+
+/// The relations of a caller to a case that are in force: granted to the caller's organisation, or to one that entrusts it.
+pub fn relations(case: &CaseChanged, caller: &Caller, directory: &Directory, now: OffsetDateTime) -> Relations {
+    let resident = case.placement == i32::from(Placement::Lodging);
+    let grants = case.grants.iter().filter_map(|grant| {
+        Some((
+            Uuid::try_parse(&grant.organisation_id).ok()?,
+            Relation::try_from(grant.relation).ok()?,
+            grant.to.as_ref().and_then(clock::from_proto),
+        ))
+    });
+    let id = Uuid::try_parse(&case.case_id).unwrap_or_default();
+    held(id, grants, caller, directory, resident, now)
+}
+
+/// The relations of a caller that follow from a case's grants: organisation, relation, and until when.
+pub fn held(
+    case_id: Uuid,
+    grants: impl Iterator<Item = (Uuid, Relation, Option<OffsetDateTime>)>,
+    caller: &Caller,
+    directory: &Directory,
+    resident: bool,
+    now: OffsetDateTime,
+) -> Relations {
+    if caller.is_citizen() {
+        let own = if caller.role == Role::Proxy { Relation::Proxy } else { Relation::Patient };
+        let list = if caller.case_id == Some(case_id) { vec![own] } else { Vec::new() };
+        return Relations::new(list, caller);
+    }
+    let entrusted = directory.entrusted_to(caller.organisation_id, now);
+    let mut list = Vec::new();
+    for (organisation, relation, _) in grants.filter(|(.., until)| until.is_none_or(|until| now < until)) {
+        if organisation == caller.organisation_id {
+            list.push(relation);
+        } else if may_entrust(relation) && entrusted.contains(&(organisation, ContractScope::Followup)) {
+            list.push(Relation::Contractor);
+        }
+    }
+    narrow_to_residents(&mut list, caller.role, resident);
+    Relations::new(list, caller)
+}
+
+/// Relations whose holder may entrust the follow-up of the case.
+fn may_entrust(relation: Relation) -> bool {
+    matches!(relation, Relation::ReceivingCentre | Relation::ResponsibleCentre | Relation::Prefecture)
 }
 
 /// 都道府県の宿泊療養担当職員: looks after the residents of lodging as the facility does, and after nobody else.
@@ -126,8 +194,11 @@ mod tests {
     use time::{Duration, OffsetDateTime, macros::datetime};
     use uuid::Uuid;
 
-    use super::relations;
-    use crate::Caller;
+    use crate::{Caller, Directory, caller::Hidden};
+
+    fn relations(case: &CaseChanged, caller: &Caller, now: OffsetDateTime) -> Vec<Relation> {
+        super::relations(case, caller, &Directory::default(), now).to_vec()
+    }
 
     const NOW: OffsetDateTime = datetime!(2020-06-01 12:00 UTC);
 
@@ -140,6 +211,11 @@ mod tests {
             role,
             session_id: Uuid::from_u128(3),
             case_id: Some(Uuid::from_u128(4)).filter(|_| role == Role::Patient),
+            hidden: Hidden::default(),
+            terms_due: false,
+            authenticated_at: NOW,
+            scopes: None,
+            calls_per_second: 0,
             issued_at: NOW,
             expires_at: NOW + Duration::minutes(5),
         }

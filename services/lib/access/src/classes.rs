@@ -5,11 +5,19 @@ use std::{
     sync::{Arc, LazyLock, Mutex},
 };
 
-use prost::Message;
+use prost::{Message, Name};
 use prost_reflect::{DynamicMessage, FieldDescriptor, MessageDescriptor, ReflectMessage as _, Value};
-use proto::{options::Group, registry::Relation};
+use proto::options::Group;
+use runtime::problem::Violation;
 
-use crate::policy::{Sight, sight};
+use crate::{
+    Relations,
+    policy::{Sight, sight, writes},
+};
+
+/// The groups that say something about a person.
+const PERSONAL: [Group; 6] =
+    [Group::Identity, Group::Contact, Group::Clinical, Group::Epidemiology, Group::Followup, Group::Administrative];
 
 /// The class of a field: its group, and whether it is a code.
 type Class = (Group, bool);
@@ -20,7 +28,7 @@ type Classes = Arc<HashMap<u32, Class>>;
 ///
 /// # Errors
 /// When the type is not part of the contract.
-pub fn mask<M: Message + Default>(message: &M, type_name: &str, relations: &[Relation]) -> anyhow::Result<M> {
+pub fn mask<M: Message + Default>(message: &M, type_name: &str, relations: &Relations) -> anyhow::Result<M> {
     let descriptor = proto::pool()
         .get_message_by_name(type_name)
         .ok_or_else(|| anyhow::anyhow!("{type_name} is not part of the contract"))?;
@@ -29,15 +37,64 @@ pub fn mask<M: Message + Default>(message: &M, type_name: &str, relations: &[Rel
     Ok(M::decode(dynamic.encode_to_vec().as_slice())?)
 }
 
-/// The groups that the relations show at all, for the audit row.
-pub fn groups_shown(relations: &[Relation]) -> Vec<i16> {
-    let groups =
-        [Group::Identity, Group::Contact, Group::Clinical, Group::Epidemiology, Group::Followup, Group::Administrative];
-    let shown = |group: &Group| best(relations, *group) != Sight::Hidden;
-    groups.iter().filter(|group| shown(group)).map(|group| i16::try_from(i32::from(*group)).unwrap_or(0)).collect()
+/// Every filled field of a request that none of the relations may write, by name. What a relation writes is a column of its
+/// own in the policy: one may see what one may not change.
+pub fn unwritable<M: Message + Name>(message: &M, relations: &Relations) -> Vec<Violation> {
+    let mut found = Vec::new();
+    let decoded = proto::pool()
+        .get_message_by_name(&M::full_name())
+        .and_then(|descriptor| DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice()).ok());
+    if let Some(dynamic) = decoded {
+        find_unwritable(&dynamic, "", relations, &mut found);
+    }
+    found
 }
 
-fn clear_hidden(message: &mut DynamicMessage, relations: &[Relation]) {
+/// Whether the relations write anything of a person at all.
+pub fn writes_anything(relations: &Relations) -> bool {
+    PERSONAL.iter().any(|group| relations.iter().any(|relation| writes(*relation, *group)))
+}
+
+fn find_unwritable(message: &DynamicMessage, path: &str, relations: &Relations, found: &mut Vec<Violation>) {
+    let classes = classes_of(&message.descriptor());
+    for (field, value) in message.fields() {
+        let here = if path.is_empty() { field.name().to_owned() } else { format!("{path}.{}", field.name()) };
+        let (group, _) = classes.get(&field.number()).copied().unwrap_or((Group::Unspecified, false));
+        match value {
+            // A message is as writable as its fields.
+            Value::Message(inner) if is_ours(inner) => find_unwritable(inner, &here, relations, found),
+            Value::List(items) if items.iter().any(|item| item.as_message().is_some_and(is_ours)) => {
+                for (index, item) in items.iter().enumerate() {
+                    if let Value::Message(inner) = item {
+                        find_unwritable(inner, &format!("{here}[{index}]"), relations, found);
+                    }
+                }
+            }
+            _ => {
+                let hidden = group != Group::Technical && relations.hidden().hides(group);
+                if hidden || !relations.iter().any(|relation| writes(*relation, group)) {
+                    found.push(Violation::new(
+                        here,
+                        "この項目を入力する権限がありません",
+                        "is not yours to write in this case",
+                    ));
+                }
+            }
+        }
+    }
+}
+
+fn is_ours(message: &DynamicMessage) -> bool {
+    message.descriptor().package_name().starts_with("hersys.")
+}
+
+/// The groups that the relations show at all, for the audit row.
+pub fn groups_shown(relations: &Relations) -> Vec<i16> {
+    let shown = |group: &Group| best(relations, *group) != Sight::Hidden;
+    PERSONAL.iter().filter(|group| shown(group)).map(|group| i16::try_from(i32::from(*group)).unwrap_or(0)).collect()
+}
+
+fn clear_hidden(message: &mut DynamicMessage, relations: &Relations) {
     let classes = classes_of(&message.descriptor());
     let present: Vec<FieldDescriptor> = message.fields().map(|(field, _)| field).collect();
     for field in present {
@@ -65,9 +122,12 @@ fn clear_hidden(message: &mut DynamicMessage, relations: &[Relation]) {
     }
 }
 
-fn best(relations: &[Relation], group: Group) -> Sight {
+fn best(relations: &Relations, group: Group) -> Sight {
     if group == Group::Technical {
         return Sight::Full;
+    }
+    if relations.hidden().hides(group) {
+        return Sight::Hidden;
     }
     relations.iter().map(|relation| sight(*relation, group)).max().unwrap_or(Sight::Hidden)
 }
@@ -127,13 +187,13 @@ mod tests {
 
     #[test]
     fn a_centre_sees_everything() {
-        let seen = mask(&case(), "hersys.registry.v1.Case", &[Relation::ReceivingCentre]).unwrap();
+        let seen = mask(&case(), "hersys.registry.v1.Case", &vec![Relation::ReceivingCentre].into()).unwrap();
         assert!(seen == case());
     }
 
     #[test]
     fn a_contractor_sees_the_person_and_no_administration() {
-        let seen = mask(&case(), "hersys.registry.v1.Case", &[Relation::Contractor]).unwrap();
+        let seen = mask(&case(), "hersys.registry.v1.Case", &vec![Relation::Contractor].into()).unwrap();
         assert_eq!(seen.person.as_ref().unwrap().name_kanji, "髙﨑");
         assert_eq!(seen.diagnosis_class, i32::from(DiagnosisClass::Confirmed));
         assert_eq!(seen.report_date, "");
@@ -141,7 +201,7 @@ mod tests {
 
     #[test]
     fn without_a_relation_nothing_is_left() {
-        let seen = mask(&case(), "hersys.registry.v1.Case", &[]).unwrap();
+        let seen = mask(&case(), "hersys.registry.v1.Case", &vec![].into()).unwrap();
         assert!(seen.person.is_none_or(|person| person == Person::default()));
         assert_eq!(seen.diagnosis_class, 0);
     }

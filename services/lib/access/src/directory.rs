@@ -10,10 +10,14 @@ use std::{
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use data::{Event, Failure, Projection};
-use proto::identity::{AccessRevoked, Organisation, OrganisationChanged, OrganisationKind, Rights};
+use japan::date;
+use proto::identity::{
+    AccessRevoked, Contract, ContractChanged, ContractScope, Organisation, OrganisationChanged, OrganisationKind,
+    Rights, Role,
+};
 use runtime::{Shutdown, clock};
 use sqlx::{FromRow, PgConnection, PgPool};
-use time::OffsetDateTime;
+use time::{Date, OffsetDateTime};
 use uuid::Uuid;
 
 use crate::{Caller, token};
@@ -41,6 +45,46 @@ pub struct Entry {
     pub rights: Rights,
     /// The body that supervises it.
     pub parent_id: Option<Uuid>,
+    /// The days it exists.
+    pub exists: Days,
+    /// The day it starts to use the system.
+    pub opens_on: Option<Date>,
+    /// Cut off.
+    pub suspended: bool,
+}
+
+impl Entry {
+    /// What it may do on a day: nothing while cut off or outside of its dates; before it opens, only its administrator
+    /// prepares.
+    pub fn rights_on(&self, day: Date, role: Role) -> Rights {
+        let closed = self.opens_on.is_some_and(|opens| day < opens) && role != Role::Administrator;
+        if self.suspended || !self.exists.contain(day) || closed { Rights::None } else { self.rights }
+    }
+}
+
+/// Days from one to another, both included; open where nothing is said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Days {
+    /// The first one.
+    pub first: Option<Date>,
+    /// The last one.
+    pub last: Option<Date>,
+}
+
+impl Days {
+    /// Whether a day is among them.
+    pub fn contain(self, day: Date) -> bool {
+        self.first.is_none_or(|first| first <= day) && self.last.is_none_or(|last| day <= last)
+    }
+}
+
+/// A contract (委託) as far as services need it.
+#[derive(Clone, Debug)]
+struct Entrusted {
+    principal: Uuid,
+    contractors: Vec<Uuid>,
+    scopes: Vec<ContractScope>,
+    days: Days,
 }
 
 #[derive(Default)]
@@ -51,6 +95,10 @@ struct Snapshot {
     claimed: HashMap<Uuid, Vec<String>>,
     catch_all: HashMap<u8, Uuid>,
     prefectures: HashMap<u8, Uuid>,
+    contract_seq: i64,
+    contracts: HashMap<Uuid, Arc<Entrusted>>,
+    /// Contracts by those who are entrusted.
+    entrusted: HashMap<Uuid, Vec<Arc<Entrusted>>>,
     revoked: HashMap<String, OffsetDateTime>,
     heard_at: Option<OffsetDateTime>,
 }
@@ -72,6 +120,22 @@ struct Row {
     catch_all: bool,
     rights: i16,
     parent_id: Option<Uuid>,
+    valid_from: Option<Date>,
+    valid_until: Option<Date>,
+    opens_on: Option<Date>,
+    suspended: bool,
+}
+
+#[derive(FromRow)]
+struct ContractRow {
+    contract_id: Uuid,
+    seq: i64,
+    principal: Uuid,
+    contractors: Vec<Uuid>,
+    scopes: Vec<i16>,
+    first_day: Date,
+    last_day: Date,
+    ended: bool,
 }
 
 impl Directory {
@@ -116,9 +180,27 @@ impl Directory {
         self.snapshot.load().prefectures.get(&prefecture).copied()
     }
 
-    /// What the caller's organisation may do. An organisation we have not heard of may do nothing.
-    pub fn rights(&self, caller: &Caller) -> Rights {
-        self.get(caller.organisation_id).map_or(Rights::None, |entry| entry.rights)
+    /// What the caller's organisation may do now. An organisation we have not heard of may do nothing.
+    pub fn rights(&self, caller: &Caller, now: OffsetDateTime) -> Rights {
+        let today = clock::day_in_japan(now);
+        self.get(caller.organisation_id).map_or(Rights::None, |entry| entry.rights_on(today, caller.role))
+    }
+
+    /// What contracts in force entrust to an organisation, and by whom.
+    pub fn entrusted_to(&self, contractor: Uuid, now: OffsetDateTime) -> Vec<(Uuid, ContractScope)> {
+        let snapshot = self.snapshot.load();
+        let Some(contracts) = snapshot.entrusted.get(&contractor) else { return Vec::new() };
+        let today = clock::day_in_japan(now);
+        contracts
+            .iter()
+            .filter(|contract| contract.days.contain(today))
+            .flat_map(|contract| contract.scopes.iter().map(|scope| (contract.principal, *scope)))
+            .collect()
+    }
+
+    /// Whether a contract in force entrusts the contractor with the principal's follow-up (健康観察).
+    pub fn follows_up_for(&self, contractor: Uuid, principal: Uuid, now: OffsetDateTime) -> bool {
+        self.entrusted_to(contractor, now).contains(&(principal, ContractScope::Followup))
     }
 
     /// Whether a token still stands. With identity silent for long, only young tokens do, except for filing.
@@ -126,6 +208,14 @@ impl Directory {
         let snapshot = self.snapshot.load();
         let revoked = |subject: String| snapshot.revoked.get(&subject).is_some_and(|at| caller.issued_at <= *at);
         if revoked(format!("session:{}", caller.session_id)) || revoked(format!("user:{}", caller.user_id)) {
+            return false;
+        }
+        // A cut-off reaches streams and refreshed tokens too.
+        let cut_off = snapshot
+            .entries
+            .get(&caller.organisation_id)
+            .is_some_and(|entry| entry.suspended || !entry.exists.contain(clock::day_in_japan(now)));
+        if cut_off {
             return false;
         }
         let silent = snapshot.heard_at.is_none_or(|at| now - at > SILENCE);
@@ -140,10 +230,18 @@ impl Directory {
                 .await?
                 .flatten();
         let rows: Vec<Row> = sqlx::query_as(
-            "select organisation_id, seq, kind, name, prefecture, jurisdiction, catch_all, rights, parent_id
+            "select organisation_id, seq, kind, name, prefecture, jurisdiction, catch_all, rights, parent_id,
+                    valid_from, valid_until, opens_on, suspended
              from directory where seq > $1 order by seq",
         )
         .bind(old.seq)
+        .fetch_all(pool)
+        .await?;
+        let contracts: Vec<ContractRow> = sqlx::query_as(
+            "select contract_id, seq, principal, contractors, scopes, first_day, last_day, ended
+             from contract_copy where seq > $1 order by seq",
+        )
+        .bind(old.contract_seq)
         .fetch_all(pool)
         .await?;
         // A revocation matters as long as a token it hits can live.
@@ -158,11 +256,17 @@ impl Directory {
             claimed: old.claimed.clone(),
             catch_all: old.catch_all.clone(),
             prefectures: old.prefectures.clone(),
+            contract_seq: old.contract_seq,
+            contracts: old.contracts.clone(),
+            entrusted: old.entrusted.clone(),
             revoked: revoked.into_iter().collect(),
             heard_at,
         };
         for row in rows {
             new.take(row);
+        }
+        if !contracts.is_empty() {
+            new.take_contracts(contracts);
         }
         self.snapshot.store(Arc::new(new));
         Ok(())
@@ -190,8 +294,41 @@ impl Snapshot {
             self.prefectures.insert(prefecture, id);
         }
         let rights = Rights::try_from(i32::from(row.rights)).unwrap_or(Rights::None);
-        let entry = Entry { id, kind, name: row.name, prefecture, rights, parent_id: row.parent_id };
+        let entry = Entry {
+            id,
+            kind,
+            name: row.name,
+            prefecture,
+            rights,
+            parent_id: row.parent_id,
+            exists: Days { first: row.valid_from, last: row.valid_until },
+            opens_on: row.opens_on,
+            suspended: row.suspended,
+        };
         self.entries.insert(id, Arc::new(entry));
+    }
+
+    fn take_contracts(&mut self, rows: Vec<ContractRow>) {
+        for row in rows {
+            self.contract_seq = self.contract_seq.max(row.seq);
+            if row.ended {
+                self.contracts.remove(&row.contract_id);
+                continue;
+            }
+            let contract = Entrusted {
+                principal: row.principal,
+                contractors: row.contractors,
+                scopes: row.scopes.iter().filter_map(|n| ContractScope::try_from(i32::from(*n)).ok()).collect(),
+                days: Days { first: Some(row.first_day), last: Some(row.last_day) },
+            };
+            self.contracts.insert(row.contract_id, Arc::new(contract));
+        }
+        self.entrusted.clear();
+        for contract in self.contracts.values() {
+            for contractor in &contract.contractors {
+                self.entrusted.entry(*contractor).or_default().push(Arc::clone(contract));
+            }
+        }
     }
 }
 
@@ -220,6 +357,11 @@ impl Projection for Hears {
                         changed.organisation.ok_or_else(|| Failure::Dead("carries no organisation".to_owned()))?;
                     store_organisation(tx, &organisation, changed.version, event.seq).await?;
                 }
+                "contract.changed" => {
+                    let changed: ContractChanged = event.decode()?;
+                    let contract = changed.contract.ok_or_else(|| Failure::Dead("carries no contract".to_owned()))?;
+                    store_contract(tx, &contract, changed.version, event.seq).await?;
+                }
                 "access.revoked" => store_revocation(tx, &event.decode()?, event.seq).await?,
                 _ => {}
             }
@@ -229,6 +371,7 @@ impl Projection for Hears {
 
     async fn reset(&self, tx: &mut PgConnection) -> sqlx::Result<bool> {
         sqlx::query("delete from directory").execute(&mut *tx).await?;
+        sqlx::query("delete from contract_copy").execute(&mut *tx).await?;
         sqlx::query("delete from revocation").execute(&mut *tx).await?;
         Ok(true)
     }
@@ -250,12 +393,15 @@ pub async fn store_organisation(
     let small = |number: i32| i16::try_from(number).unwrap_or(0);
     sqlx::query(
         "insert into directory as d
-             (organisation_id, version, seq, kind, name, prefecture, jurisdiction, catch_all, rights, parent_id)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+             (organisation_id, version, seq, kind, name, prefecture, jurisdiction, catch_all, rights, parent_id,
+              class, valid_from, valid_until, opens_on, suspended)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
          on conflict (organisation_id) do update
          set version = excluded.version, seq = excluded.seq, kind = excluded.kind, name = excluded.name,
              prefecture = excluded.prefecture, jurisdiction = excluded.jurisdiction, catch_all = excluded.catch_all,
-             rights = excluded.rights, parent_id = excluded.parent_id
+             rights = excluded.rights, parent_id = excluded.parent_id, class = excluded.class,
+             valid_from = excluded.valid_from, valid_until = excluded.valid_until, opens_on = excluded.opens_on,
+             suspended = excluded.suspended
          where d.version < excluded.version",
     )
     .bind(id)
@@ -268,6 +414,38 @@ pub async fn store_organisation(
     .bind(organisation.catch_all)
     .bind(small(organisation.rights))
     .bind(Uuid::try_parse(&organisation.parent_id).ok())
+    .bind(small(organisation.class))
+    .bind(date::parse(&organisation.valid_from).ok())
+    .bind(date::parse(&organisation.valid_until).ok())
+    .bind(date::parse(&organisation.opens_on).ok())
+    .bind(organisation.suspended)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+async fn store_contract(conn: &mut PgConnection, contract: &Contract, version: i64, seq: i64) -> Result<(), Failure> {
+    let dead = || Failure::Dead("the contract is malformed".to_owned());
+    let id = |text: &String| Uuid::try_parse(text).map_err(|_| dead());
+    sqlx::query(
+        "insert into contract_copy as c
+             (contract_id, version, seq, principal, contractors, scopes, first_day, last_day, ended)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+         on conflict (contract_id) do update
+         set version = excluded.version, seq = excluded.seq, contractors = excluded.contractors,
+             scopes = excluded.scopes, first_day = excluded.first_day, last_day = excluded.last_day,
+             ended = excluded.ended
+         where c.version < excluded.version",
+    )
+    .bind(id(&contract.contract_id)?)
+    .bind(version)
+    .bind(seq)
+    .bind(id(&contract.principal_id)?)
+    .bind(contract.contractor_ids.iter().map(id).collect::<Result<Vec<_>, _>>()?)
+    .bind(contract.scopes.iter().map(|n| i16::try_from(*n).unwrap_or(0)).collect::<Vec<_>>())
+    .bind(date::parse(&contract.from).map_err(|_| dead())?)
+    .bind(date::parse(&contract.until).map_err(|_| dead())?)
+    .bind(contract.ended)
     .execute(conn)
     .await?;
     Ok(())
@@ -302,12 +480,15 @@ async fn store_revocation(conn: &mut PgConnection, revoked: &AccessRevoked, seq:
 mod tests {
     use std::{collections::HashMap, sync::Arc};
 
-    use proto::identity::{OrganisationKind, Role};
-    use time::{Duration, OffsetDateTime, macros::datetime};
+    use proto::identity::{ContractScope, OrganisationKind, Rights, Role};
+    use time::{
+        Duration, OffsetDateTime,
+        macros::{date, datetime},
+    };
     use uuid::Uuid;
 
-    use super::{Directory, Snapshot};
-    use crate::Caller;
+    use super::{ContractRow, Days, Directory, Entry, Snapshot};
+    use crate::{Caller, caller::Hidden};
 
     const NOW: OffsetDateTime = datetime!(2020-06-01 12:00 UTC);
 
@@ -320,6 +501,11 @@ mod tests {
             role: Role::Physician,
             session_id: Uuid::from_u128(3),
             case_id: None,
+            hidden: Hidden::default(),
+            terms_due: false,
+            authenticated_at: NOW - age,
+            scopes: None,
+            calls_per_second: 0,
             issued_at: NOW - age,
             expires_at: NOW + Duration::minutes(5),
         }
@@ -353,5 +539,58 @@ mod tests {
             let earlier = [(session, NOW - Duration::minutes(2))];
             assert!(directory(Duration::ZERO, &earlier).still_good(&caller, NOW, filing));
         }
+    }
+
+    #[test]
+    fn a_contract_entrusts_whom_it_names_between_its_days_and_nobody_else() {
+        let (centre, association, other) = (Uuid::from_u128(7), Uuid::from_u128(8), Uuid::from_u128(9));
+        let row = |ended| ContractRow {
+            contract_id: Uuid::from_u128(1),
+            seq: 1,
+            principal: centre,
+            contractors: vec![association],
+            scopes: vec![3],
+            first_day: date!(2020 - 06 - 01),
+            last_day: date!(2020 - 06 - 30),
+            ended,
+        };
+        let directory = Directory::default();
+        let with = |rows| {
+            let mut snapshot = Snapshot::default();
+            snapshot.take_contracts(rows);
+            directory.snapshot.store(Arc::new(snapshot));
+        };
+        with(vec![row(false)]);
+        assert_eq!(directory.entrusted_to(association, NOW), [(centre, ContractScope::Followup)]);
+        assert!(directory.follows_up_for(association, centre, NOW));
+        assert!(!directory.follows_up_for(other, centre, NOW));
+        assert!(!directory.follows_up_for(association, other, NOW));
+        // The last day in Japan is over at 15:00 UTC.
+        assert!(directory.follows_up_for(association, centre, datetime!(2020-06-30 14:59 UTC)));
+        assert!(!directory.follows_up_for(association, centre, datetime!(2020-06-30 15:00 UTC)));
+        with(vec![row(false), row(true)]);
+        assert!(!directory.follows_up_for(association, centre, NOW));
+    }
+
+    #[test]
+    fn an_organisation_has_rights_on_its_days_only_and_none_while_cut_off() {
+        let entry = Entry {
+            id: Uuid::from_u128(1),
+            kind: OrganisationKind::Clinic,
+            name: String::new(),
+            prefecture: 27,
+            rights: Rights::Entry,
+            parent_id: None,
+            exists: Days { first: Some(date!(2020 - 05 - 01)), last: Some(date!(2020 - 05 - 31)) },
+            opens_on: Some(date!(2020 - 05 - 15)),
+            suspended: false,
+        };
+        let nurse = |day| entry.rights_on(day, Role::Nurse);
+        assert_eq!(nurse(date!(2020 - 05 - 14)), Rights::None);
+        assert_eq!(entry.rights_on(date!(2020 - 05 - 14), Role::Administrator), Rights::Entry, "prepares");
+        assert_eq!((nurse(date!(2020 - 05 - 15)), nurse(date!(2020 - 05 - 31))), (Rights::Entry, Rights::Entry));
+        assert_eq!(nurse(date!(2020 - 06 - 01)), Rights::None);
+        let cut_off = Entry { suspended: true, ..entry.clone() };
+        assert_eq!(cut_off.rights_on(date!(2020 - 05 - 20), Role::Administrator), Rights::None);
     }
 }

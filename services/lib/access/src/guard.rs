@@ -7,16 +7,24 @@ use std::{
 };
 
 use http::{HeaderMap, Request, Response};
-use proto::options::Permission;
+use proto::{Rule, identity::ContractScope, options::Permission};
 use runtime::{
     Clock,
     problem::{self, Language, text},
     server::Peer,
 };
+use time::{Duration, OffsetDateTime};
 use tonic::{Status, body::Body};
 use tower::{Layer, Service};
 
-use crate::{Caller, Directory, policy, token::Verifier};
+use crate::{
+    Caller, Directory,
+    policy::{self, Duty},
+    token::Verifier,
+};
+
+/// How long a second factor is fresh enough for issuing, transfer and export.
+const STEP_UP: Duration = Duration::minutes(15);
 
 /// Guards a service: an RPC without a rule, a caller without the permission, a peer not named, none gets in.
 #[derive(Clone)]
@@ -52,11 +60,28 @@ impl Guard {
         if !self.directory.still_good(&caller, now, filing) {
             return Err(problem::unauthenticated());
         }
-        let rights = self.directory.rights(&caller);
-        if !policy::allows(rule.permission, caller.role, caller.kind, rights) {
+        if !self.permits(rule, &caller, now) {
             return Err(problem::denied(&text("この操作を行う権限がありません。", "Your role does not allow this.")));
         }
+        if caller.terms_due && !rule.before_terms {
+            return Err(problem::terms_due());
+        }
+        if rule.step_up && now - caller.authenticated_at > STEP_UP {
+            return Err(problem::step_up());
+        }
         Ok(Some(caller))
+    }
+
+    fn permits(&self, rule: &Rule, caller: &Caller, now: OffsetDateTime) -> bool {
+        let in_scope = caller
+            .scopes
+            .as_ref()
+            .is_none_or(|scopes| scopes.iter().any(|scope| rule.path.strip_prefix('/') == Some(scope.as_str())));
+        let entrusted: Vec<ContractScope> =
+            self.directory.entrusted_to(caller.organisation_id, now).into_iter().map(|(_, scope)| scope).collect();
+        let rights = self.directory.rights(caller, now);
+        let duty = Duty { role: caller.role, kind: caller.kind, rights, entrusted: &entrusted };
+        in_scope && policy::allows(rule.permission, duty)
     }
 }
 

@@ -8,12 +8,14 @@ pub mod directory;
 pub mod door;
 pub mod guard;
 pub mod policy;
+pub mod seal;
 pub mod token;
 pub mod validate;
 
 use std::sync::LazyLock;
 
 pub use caller::Caller;
+pub use cases::Relations;
 pub use directory::Directory;
 pub use door::Door;
 
@@ -22,5 +24,6 @@ pub static MIGRATOR: LazyLock<sqlx::migrate::Migrator> = LazyLock::new(|| {
     data::migrations![
         "0001_access.sql" => include_str!("../migrations/0001_access.sql"),
         "0002_grants.sql" => include_str!("../migrations/0002_grants.sql"),
+        "0003_trust.sql" => include_str!("../migrations/0003_trust.sql"),
     ]
 });

@@ -4,16 +4,36 @@
 //! are the ceiling of `docs/security/access.md`.
 
 use proto::{
-    identity::{OrganisationKind as Kind, Rights, Role},
+    identity::{ContractScope, OrganisationKind as Kind, Rights, Role},
     options::{Group, Permission as P},
     registry::Relation,
 };
 
-/// Whether a role, in an organisation of a kind with these rights, holds a permission.
-pub fn allows(permission: P, role: Role, kind: Kind, rights: Rights) -> bool {
+/// Who asks, as far as the policy looks at it.
+#[derive(Clone, Copy, Debug)]
+pub struct Duty<'a> {
+    /// What the person does.
+    pub role: Role,
+    /// What the organisation is.
+    pub kind: Kind,
+    /// What the organisation may do.
+    pub rights: Rights,
+    /// What contracts in force entrust to the organisation (委託).
+    pub entrusted: &'a [ContractScope],
+}
+
+/// Whether a duty holds a permission.
+pub fn allows(permission: P, duty: Duty<'_>) -> bool {
+    let Duty { role, kind, rights, entrusted } = duty;
     let reads_only = matches!(
         permission,
-        P::CaseRead | P::NotificationRead | P::StatisticsRead | P::DirectoryRead | P::BedsRead | P::SignedIn
+        P::CaseRead
+            | P::NotificationRead
+            | P::StatisticsRead
+            | P::DirectoryRead
+            | P::BedsRead
+            | P::AuditRead
+            | P::SignedIn
     );
     let organisation_may = match rights {
         Rights::Entry => true,
@@ -23,16 +43,54 @@ pub fn allows(permission: P, role: Role, kind: Kind, rights: Rights) -> bool {
     match permission {
         P::Public => true,
         P::Unspecified | P::Internal => false,
-        _ if role == Role::Patient => matches!(permission, P::SignedIn | P::HealthReport | P::CaseRead),
-        _ => organisation_may && held_by(permission, role, kind),
+        // A patient reads and reports the own case, and names or dismisses the own proxies; a proxy does not pass that on.
+        _ if role == Role::Patient => {
+            matches!(permission, P::SignedIn | P::HealthReport | P::CaseRead | P::PatientAccess)
+        }
+        _ if role == Role::Proxy => matches!(permission, P::SignedIn | P::HealthReport | P::CaseRead),
+        // Another system does what the people of its organisation who handle patients or figures may; its scopes narrow it.
+        _ if role == Role::System => {
+            organisation_may
+                && SYSTEM_ACTS_AS
+                    .iter()
+                    .any(|role| held_by(permission, *role, kind) || entrusted_with(permission, *role, entrusted))
+        }
+        _ => organisation_may && (held_by(permission, role, kind) || entrusted_with(permission, role, entrusted)),
     }
+}
+
+/// Another system never issues IDs, operates the mesh or reads the audit trail.
+const SYSTEM_ACTS_AS: [Role; 5] =
+    [Role::Clerk, Role::Analyst, Role::Coordinator, Role::LodgingOfficer, Role::ConsultationOperator];
+
+/// What a contract in force (委託) adds to what an organisation's own kind allows.
+fn entrusted_with(permission: P, role: Role, entrusted: &[ContractScope]) -> bool {
+    let handles_patients =
+        matches!(role, Role::Physician | Role::Nurse | Role::Clerk | Role::ConsultationOperator | Role::LodgingOfficer);
+    handles_patients
+        && entrusted.iter().any(|scope| match scope {
+            // 相談: registers whom it refers.
+            ContractScope::Consultation => matches!(permission, P::CaseRegister | P::CaseRead),
+            // 検査: registers, tests and files, as a test site does.
+            ContractScope::Testing => matches!(
+                permission,
+                P::CaseRegister | P::CaseRead | P::CaseRecord | P::NotificationFile | P::NotificationRead
+            ),
+            // 健康観察: works on the principal's cases under observation.
+            ContractScope::Followup => matches!(permission, P::FollowupWork | P::HealthReport | P::CaseRead),
+            // 入力: enters what others observed.
+            ContractScope::Entry => {
+                matches!(permission, P::CaseRegister | P::CaseRead | P::NotificationFile | P::NotificationRead)
+            }
+            ContractScope::Unspecified => false,
+        })
 }
 
 #[expect(clippy::match_same_arms, reason = "one line per permission, as a lawyer reads it")]
 fn held_by(permission: P, role: Role, kind: Kind) -> bool {
     use Role::{
-        Administrator, Analyst, Auditor, Clerk, ConsultationOperator, Coordinator, LodgingOfficer, MigrationAssistant,
-        Nurse, Operator, Physician,
+        Administrator, Analyst, Auditor, Clerk, ConsultationOperator, Coordinator, IncidentReceiver, LodgingOfficer,
+        MigrationAssistant, Nurse, Operator, Physician,
     };
     let handles_patients = matches!(role, Physician | Nurse | Clerk | MigrationAssistant);
     let institution = matches!(kind, Kind::Clinic | Kind::Hospital | Kind::QuarantineStation | Kind::Laboratory);
@@ -44,6 +102,8 @@ fn held_by(permission: P, role: Role, kind: Kind) -> bool {
             role == Administrator && matches!(kind, Kind::Ministry | Kind::Prefecture | Kind::City)
         }
         P::UserIssue => role == Administrator,
+        // Centres, cities and prefectures entrust others.
+        P::ContractManage => role == Administrator && (centre || kind == Kind::Prefecture),
         // A test site or a centre registers; a consultation centre registers what it refers.
         P::CaseRegister => {
             (handles_patients && (institution || centre))
@@ -60,7 +120,6 @@ fn held_by(permission: P, role: Role, kind: Kind) -> bool {
                 || (role == Coordinator && kind == Kind::Prefecture)
                 || (role == LodgingOfficer && matches!(kind, Kind::Prefecture | Kind::LodgingFacility))
                 || (role == ConsultationOperator && kind == Kind::ConsultationCentre)
-                || (handles_patients && kind == Kind::MedicalAssociation)
         }
         // What no centre could be found for lies in the prefecture's inbox and is worked there.
         P::InboxWork => (handles_patients && centre) || (role == Coordinator && kind == Kind::Prefecture),
@@ -69,9 +128,17 @@ fn held_by(permission: P, role: Role, kind: Kind) -> bool {
                 || (handles_patients && centre)
                 || (role == Administrator && matches!(kind, Kind::Ministry | Kind::Prefecture))
         }
-        P::Operate => matches!(role, Operator | Auditor) && kind == Kind::Ministry,
-        P::HealthReport => handles_patients || role == LodgingOfficer,
-        P::FollowupWork => (handles_patients && (centre || kind == Kind::MedicalAssociation)) || role == LodgingOfficer,
+        P::Operate => role == Operator && kind == Kind::Ministry,
+        // The trail is read by those who audit and by those who receive incident reports, of the nation.
+        P::AuditRead => matches!(role, Auditor | IncidentReceiver) && kind == Kind::Ministry,
+        P::HealthReport => {
+            (handles_patients && (institution || centre))
+                || (role == LodgingOfficer && matches!(kind, Kind::Prefecture | Kind::LodgingFacility))
+        }
+        P::FollowupWork => {
+            (handles_patients && centre)
+                || (role == LodgingOfficer && matches!(kind, Kind::Prefecture | Kind::LodgingFacility))
+        }
         P::BedsReport => {
             (handles_patients && kind == Kind::Hospital) || (role == LodgingOfficer && kind == Kind::LodgingFacility)
         }
@@ -82,7 +149,46 @@ fn held_by(permission: P, role: Role, kind: Kind) -> bool {
                 || (role == LodgingOfficer && matches!(kind, Kind::Prefecture | Kind::LodgingFacility))
         }
         P::AdmissionCoordinate => (role == Coordinator && kind == Kind::Prefecture) || (handles_patients && centre),
+        // Somebody who treats or protects, in an emergency: reason, three hours, and the centre is told.
+        P::BreakGlass => matches!(role, Physician | Nurse) && (institution || centre),
+        // Whoever registered the person or works on the case.
+        P::PatientAccess => {
+            (handles_patients && (institution || centre))
+                || (role == ConsultationOperator && kind == Kind::ConsultationCentre)
+        }
         P::Unspecified | P::Public | P::Internal => false,
+    }
+}
+
+/// Whether an organisation in a relation may write a field group. A filled field that none of the caller's relations may
+/// write is refused by name.
+#[expect(clippy::match_same_arms, reason = "one line per relation, as a lawyer reads it")]
+pub fn writes(relation: Relation, group: Group) -> bool {
+    use Group::{Administrative, Clinical, Contact, Epidemiology, Followup, Identity, Technical};
+    use Relation as R;
+    match (relation, group) {
+        (_, Group::Unspecified) | (R::Unspecified, _) => false,
+        (_, Technical) => true,
+        (R::ReceivingCentre | R::ResponsibleCentre, _) => true,
+        // They read along; the responsible centre writes.
+        (R::IncomingCentre, Administrative) => true,
+        (R::IncomingCentre | R::FormerCentre | R::ResidenceCentre, _) => false,
+        // Follow-up belongs to whoever looks after the person; who reported reads its course.
+        (R::Reporter, group) => group != Followup,
+        // Facts of the stay, and care visits; never exposure or the person.
+        (R::TreatingInstitution, Clinical | Followup | Administrative) => true,
+        (R::TreatingInstitution, Identity | Contact | Epidemiology) => false,
+        // 調整: placement, admission and transfer are administrative.
+        (R::Prefecture, Clinical | Epidemiology | Administrative) => true,
+        (R::Prefecture, Identity | Contact | Followup) => false,
+        (R::ConsultationCentre, group) => group != Followup,
+        (R::LodgingFacility | R::Contractor, Followup) => true,
+        (R::LodgingFacility | R::Contractor, _) => false,
+        (R::Patient | R::Proxy, Followup) => true,
+        // A patient names the own proxies.
+        (R::Patient, Identity | Contact) => true,
+        (R::Patient | R::Proxy, _) => false,
+        (R::BreakGlass, _) => false,
     }
 }
 
@@ -131,6 +237,10 @@ pub fn sight(relation: Relation, group: Group) -> Sight {
         (R::Contractor, Clinical) => Coded,
         (R::Contractor, Epidemiology | Administrative) => Hidden,
 
+        // In an emergency: who it is and how it stands; nothing is written by it.
+        (R::BreakGlass, Identity | Contact | Clinical | Followup | Administrative) => Full,
+        (R::BreakGlass, Epidemiology) => Hidden,
+
         (R::Patient | R::Proxy, Identity | Contact | Followup) => Full,
         (R::Patient | R::Proxy, Clinical) => Coded,
         (R::Patient | R::Proxy, Epidemiology | Administrative) => Hidden,
@@ -140,12 +250,16 @@ pub fn sight(relation: Relation, group: Group) -> Sight {
 #[cfg(test)]
 mod tests {
     use proto::{
-        identity::{OrganisationKind as Kind, Rights, Role},
+        identity::{ContractScope, OrganisationKind as Kind, Rights, Role},
         options::{Group, Permission as P},
         registry::Relation,
     };
 
-    use super::{Sight, allows, sight};
+    use super::{Duty, Sight, sight, writes};
+
+    fn allows(permission: P, role: Role, kind: Kind, rights: Rights) -> bool {
+        super::allows(permission, Duty { role, kind, rights, entrusted: &[] })
+    }
 
     #[test]
     fn an_administrator_sees_no_patients() {
@@ -179,7 +293,7 @@ mod tests {
 
     #[test]
     fn nobody_holds_an_internal_permission() {
-        for role in (1..=12).filter_map(|n| Role::try_from(n).ok()) {
+        for role in (1..=15).filter_map(|n| Role::try_from(n).ok()) {
             assert!(!allows(P::Internal, role, Kind::Ministry, Rights::Entry));
         }
     }
@@ -189,5 +303,37 @@ mod tests {
         assert_eq!(sight(Relation::Contractor, Group::Clinical), Sight::Coded);
         assert_eq!(sight(Relation::Contractor, Group::Epidemiology), Sight::Hidden);
         assert_eq!(sight(Relation::Unspecified, Group::Identity), Sight::Hidden);
+    }
+
+    #[test]
+    fn an_association_holds_nothing_without_a_contract_that_names_it() {
+        let duty =
+            |entrusted| Duty { role: Role::Nurse, kind: Kind::MedicalAssociation, rights: Rights::Entry, entrusted };
+        for permission in [P::CaseRead, P::FollowupWork, P::HealthReport, P::CaseRegister, P::NotificationFile] {
+            assert!(!super::allows(permission, duty(&[])), "{permission:?}");
+        }
+        assert!(super::allows(P::FollowupWork, duty(&[ContractScope::Followup])));
+        assert!(!super::allows(P::NotificationFile, duty(&[ContractScope::Followup])));
+        assert!(super::allows(P::NotificationFile, duty(&[ContractScope::Testing])));
+    }
+
+    #[test]
+    fn another_system_never_issues_ids_or_reads_the_trail() {
+        for kind in (1..=13).filter_map(|n| Kind::try_from(n).ok()) {
+            for permission in [P::UserIssue, P::OrganisationManage, P::Operate, P::AuditRead, P::ContractManage] {
+                assert!(!allows(permission, Role::System, kind, Rights::Entry), "{permission:?} {kind:?}");
+            }
+        }
+        assert!(allows(P::CaseRegister, Role::System, Kind::Hospital, Rights::Entry));
+    }
+
+    #[test]
+    fn nobody_writes_what_stays_hidden() {
+        for relation in (1..=14).filter_map(|n| Relation::try_from(n).ok()) {
+            for group in (2..=7).filter_map(|n| Group::try_from(n).ok()) {
+                let blind = sight(relation, group) == Sight::Hidden && writes(relation, group);
+                assert!(!blind, "{relation:?} {group:?}");
+            }
+        }
     }
 }

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::Caller;
+use crate::{Caller, caller::Hidden};
 
 /// Who issues tokens.
 pub const ISSUER: &str = "https://identity.hersys.internal";
@@ -57,6 +57,34 @@ pub struct Claims {
     pub prf: u8,
     /// The role, by number.
     pub rol: i32,
+    /// When both factors were last given, seconds (`auth_time` of `OpenID` Connect).
+    #[serde(rename = "auth_time")]
+    pub authenticated: i64,
+    /// The case of a patient or proxy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cas: Option<Uuid>,
+    /// Hidden field groups, as bits.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub hid: u16,
+    /// The terms of use are due: good for nothing but accepting them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub due: bool,
+    /// The RPCs another system may call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scp: Option<Vec<String>>,
+    /// Its calls per second.
+    #[serde(default, skip_serializing_if = "is_nought")]
+    pub cps: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
+fn is_zero(bits: &u16) -> bool {
+    *bits == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
+fn is_nought(number: &u32) -> bool {
+    *number == 0
 }
 
 /// Checks tokens.
@@ -174,7 +202,13 @@ fn verify(token: &str, key: &DecodingKey, now: OffsetDateTime) -> Option<Caller>
         prefecture: claims.prf,
         role,
         session_id: claims.sid,
-        case_id: (role == Role::Patient).then_some(claims.sub),
+        case_id: matches!(role, Role::Patient | Role::Proxy).then_some(claims.cas).flatten(),
+        hidden: Hidden::from_bits(claims.hid),
+        terms_due: claims.due,
+        authenticated_at: OffsetDateTime::from_unix_timestamp(claims.authenticated).ok()?,
+        // Another system without scopes may call nothing.
+        scopes: (role == Role::System).then(|| claims.scp.unwrap_or_default().into()),
+        calls_per_second: claims.cps,
         issued_at,
         expires_at,
     })

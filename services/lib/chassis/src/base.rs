@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use access::{Directory, directory, guard::Guard, token::Verifier};
+use access::{Caller, Directory, directory, guard::Guard, token::Verifier};
 use anyhow::Context as _;
 use data::{
     Consumer, Projection, consumer::Listening, nats, operations::Operations, outbox::Wake, pool, pool::Database, relay,
@@ -16,12 +16,14 @@ use runtime::{
     tls::Tls,
 };
 use sqlx::PgPool;
+use time::OffsetDateTime;
 use tokio::net::TcpListener;
 use tonic::service::Routes;
 use tower::ServiceBuilder;
-use vault::Vault;
+use uuid::Uuid;
+use vault::{Sealed, Signer, Vault};
 
-use crate::{Error, MigrationSet, Settings};
+use crate::{Error, MigrationSet, Settings, sealer, trail::Trail};
 
 /// What a service has at hand.
 #[derive(Clone)]
@@ -32,6 +34,8 @@ pub struct Base {
     pub pool: PgPool,
     /// Its secrets.
     pub vault: Vault,
+    /// Signs tokens, receipts and checkpoints.
+    pub signer: Signer,
     /// The organisations.
     pub directory: Directory,
     /// To be told after each commit that announced something.
@@ -44,7 +48,11 @@ pub struct Base {
     mesh: Mesh,
     bus: async_nats::Client,
     consumers: Vec<Arc<dyn Listening>>,
+    sealed: &'static [Sealed],
 }
+
+/// How often keys are read again: well within the time that passes before a new one is used.
+const KEYS: std::time::Duration = std::time::Duration::from_secs(8);
 
 impl Base {
     /// Connects everything. The bus may be away; the database may not.
@@ -58,21 +66,62 @@ impl Base {
         let database = settings.database(service, "app");
         let pool = database.connect().await?;
         let vault = Vault::open_for(service, &settings.kek_file, &pool).await?;
+        let signer = Signer::load(&vault, &pool).await?;
+        follow_keys(&vault, &signer, &pool, &shutdown);
         let mesh = Mesh::new(&tls, &settings.common.upstreams())?;
         let bus = nats::connect(&settings.common.nats_url, service, &tls).await?;
         let directory = Directory::follow(pool.clone(), &shutdown).await?;
         let wake = Wake::default();
         let consumers = Vec::new();
-        let mut base =
-            Self { service, pool, vault, directory, wake, shutdown, settings, database, tls, mesh, bus, consumers };
+        let mut base = Self {
+            service,
+            pool,
+            vault,
+            signer,
+            directory,
+            wake,
+            shutdown,
+            settings,
+            database,
+            tls,
+            mesh,
+            bus,
+            consumers,
+            sealed: &[],
+        };
         // Identity too hears itself: one way for everybody to learn the directory.
         base.listen(directory::Hears)?;
         Ok(base)
     }
 
+    /// Names the columns that are encrypted, for re-encryption after a rotation.
+    pub fn seals(&mut self, columns: &'static [Sealed]) {
+        self.sealed = columns;
+    }
+
+    /// The service's own settings.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
     /// Where the first administrator's secret goes, if this is to be a new system.
     pub fn bootstrap_file(&self) -> Option<&Path> {
         self.settings.bootstrap_file.as_deref()
+    }
+
+    /// Whose list a caller works on: the own organisation's, or that of one which entrusts it with follow-up (委託).
+    ///
+    /// # Errors
+    /// Where no contract in force says so: the other's list does not exist for the caller.
+    pub fn whose(&self, caller: &Caller, other: &str, now: OffsetDateTime) -> Result<Uuid, Error> {
+        if other.is_empty() {
+            return Ok(caller.organisation_id);
+        }
+        let contractor = caller.organisation_id;
+        Uuid::try_parse(other)
+            .ok()
+            .filter(|other| *other == contractor || self.directory.follows_up_for(contractor, *other, now))
+            .ok_or(Error::NotFound("organisation"))
     }
 
     /// The channel to another service.
@@ -132,6 +181,9 @@ impl Base {
 
         let routes = routes(server::standard_routes(self.service).await?);
         let routes = Operations::new(self.pool.clone(), self.consumers).routes(routes);
+        sealer::start(self.service, self.pool.clone(), self.signer.clone(), &self.shutdown);
+        let trail = Trail { pool: self.pool.clone(), vault: self.vault, signer: self.signer, sealed: self.sealed };
+        let routes = trail.routes(routes);
         let layers = ServiceBuilder::new().layer(Standard).layer(Guard::new(verifier, self.directory)).into_inner();
         tracing::info!(listen = %common.listen, "Serving {}", self.service);
         server::serve(listener, &self.tls, layers, routes, &self.shutdown).await?;
@@ -139,6 +191,26 @@ impl Base {
         self.pool.close().await;
         Ok(())
     }
+}
+
+/// Reads the keys again and again: another replica may have rotated them.
+fn follow_keys(vault: &Vault, signer: &Signer, pool: &PgPool, shutdown: &Shutdown) {
+    let (vault, signer, pool, stop) = (vault.clone(), signer.clone(), pool.clone(), shutdown.clone());
+    shutdown.spawn("keys", async move {
+        loop {
+            tokio::select! {
+                () = stop.requested() => return,
+                () = tokio::time::sleep(KEYS) => {}
+            }
+            let read = async {
+                vault.refresh(&pool).await?;
+                signer.refresh(&vault, &pool).await
+            };
+            if let Err(error) = read.await {
+                tracing::warn!(error = %format!("{error:#}"), "Could not read the keys again");
+            }
+        }
+    });
 }
 
 /// Brings the schema up to date.

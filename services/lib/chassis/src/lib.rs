@@ -7,7 +7,9 @@ pub mod behalf;
 mod error;
 pub mod once;
 pub mod page;
+mod sealer;
 mod settings;
+mod trail;
 
 use std::process::ExitCode;
 
@@ -16,7 +18,7 @@ use runtime::{Shutdown, telemetry};
 
 pub use base::Base;
 pub use error::Error;
-pub use settings::{Command, Settings};
+pub use settings::{Command, Post, Settings};
 
 /// Runs a service: reads its settings, migrates or serves, and reports a failure in one line.
 pub async fn main<F>(

@@ -132,6 +132,30 @@ pub fn precondition(why: &Text) -> Status {
     Status::failed_precondition(why.shown())
 }
 
+/// `FAILED_PRECONDITION`: the terms of use of the day come first (`TERMS_DUE`).
+pub fn terms_due() -> Status {
+    let why = text(
+        "利用規約と情報セキュリティの注意事項への同意が必要です。",
+        "Accept the terms of use and the security leaflet first (AcceptTerms).",
+    );
+    Status::with_error_details(
+        Code::FailedPrecondition,
+        why.shown(),
+        ErrorDetails::with_precondition_failure_violation("TERMS_DUE", "terms", why.shown()),
+    )
+}
+
+/// `FAILED_PRECONDITION`: the second factor was given too long ago for this (`STEP_UP`).
+pub fn step_up() -> Status {
+    let why =
+        text("この操作にはワンタイムパスワードの再入力が必要です。", "This asks for a fresh one-time code (StepUp).");
+    Status::with_error_details(
+        Code::FailedPrecondition,
+        why.shown(),
+        ErrorDetails::with_precondition_failure_violation("STEP_UP", "session", why.shown()),
+    )
+}
+
 /// `RESOURCE_EXHAUSTED` with the time after which it is worth trying again.
 pub fn exhausted(retry_after: Duration) -> Status {
     let message = text("混み合っています。しばらくしてから再試行してください。", "Busy. Please try again shortly.");

@@ -1,8 +1,15 @@
 //! The envelope: data keys in the database, wrapped by a key that is not.
 
-use std::{collections::HashMap, fs, path::Path, sync::Arc, sync::RwLock};
+use std::{
+    collections::HashMap,
+    fs,
+    path::Path,
+    sync::{Arc, RwLock},
+    time::Duration,
+};
 
 use anyhow::{Context as _, ensure};
+use arc_swap::ArcSwap;
 use aws_lc_rs::{
     aead::{AES_256_GCM_SIV, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
     hkdf,
@@ -12,6 +19,9 @@ use data::sqlx::{self, PgPool};
 use crate::{Inner, Vault};
 
 const KEY: usize = 32;
+
+/// A new key is known to every process after this time: each reads the keys again three times within it.
+pub(crate) const KNOWN_AFTER: Duration = Duration::from_secs(30);
 
 /// A key from which others are derived. Has no `Debug`.
 pub(crate) struct DataKey(hkdf::Prk);
@@ -32,6 +42,16 @@ impl DataKey {
     }
 }
 
+/// The key that wraps the data keys; lies outside of the database.
+pub(crate) struct Wrapping(LessSafeKey);
+
+/// The data keys of a service as they stand now.
+pub(crate) struct Keys {
+    pub(crate) generations: HashMap<u32, DataKey>,
+    pub(crate) current: u32,
+    pub(crate) newest: u32,
+}
+
 impl Vault {
     /// Opens the vault of a service: reads the key-encryption key from its file and the data keys from the database,
     /// making the first ones where there are none.
@@ -41,10 +61,11 @@ impl Vault {
     pub async fn open_for(service: &'static str, kek_file: &Path, pool: &PgPool) -> anyhow::Result<Self> {
         let kek = fs::read(kek_file).with_context(|| format!("read the key-encryption key {}", kek_file.display()))?;
         ensure!(kek.len() == KEY, "{} is no key of {KEY} bytes", kek_file.display());
-        let wrapping = LessSafeKey::new(UnboundKey::new(&AES_256_GCM_SIV, &kek).context("use the key-encryption key")?);
+        let wrapping =
+            Wrapping(LessSafeKey::new(UnboundKey::new(&AES_256_GCM_SIV, &kek).context("use the key-encryption key")?));
 
         for generation in [0, 1] {
-            let wrapped = wrap(&wrapping, service, generation)?;
+            let wrapped = wrap(&wrapping.0, service, generation)?;
             sqlx::query("insert into vault_key (generation, wrapped) values ($1, $2) on conflict do nothing")
                 .bind(generation)
                 .bind(wrapped)
@@ -52,31 +73,76 @@ impl Vault {
                 .await
                 .context("keep a data key")?;
         }
-        let rows: Vec<(i32, Vec<u8>)> = sqlx::query_as("select generation, wrapped from vault_key")
-            .fetch_all(pool)
-            .await
-            .context("read the data keys")?;
-        let mut generations = HashMap::new();
-        for (generation, wrapped) in rows {
-            let key = unwrap(&wrapping, service, generation, &wrapped)?;
-            generations.insert(u32::try_from(generation)?, DataKey::new(&key, service));
-        }
-        Self::from_keys(service, generations)
+        let keys = read(&wrapping, service, pool).await?;
+        Self::from_keys(service, wrapping, keys)
+    }
+
+    /// Reads the data keys again: another process may have made a new generation, or its time may have come.
+    ///
+    /// # Errors
+    /// When the database does not answer or a key does not open.
+    pub async fn refresh(&self, pool: &PgPool) -> anyhow::Result<()> {
+        let keys = read(&self.inner.wrapping, self.inner.service, pool).await?;
+        self.inner.keys.store(Arc::new(keys));
+        Ok(())
+    }
+
+    /// Makes a new generation, to be used once every process has read it. Returns its number.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn rotate(&self, pool: &PgPool) -> anyhow::Result<i32> {
+        let mut tx = pool.begin().await?;
+        sqlx::query("select pg_advisory_xact_lock(8)").execute(&mut *tx).await?;
+        let newest: i32 = sqlx::query_scalar("select max(generation) from vault_key").fetch_one(&mut *tx).await?;
+        let generation = newest + 1;
+        let wrapped = wrap(&self.inner.wrapping.0, self.inner.service, generation)?;
+        sqlx::query(
+            "insert into vault_key (generation, wrapped, used_from) values ($1, $2, now() + make_interval(secs => $3))",
+        )
+        .bind(generation)
+        .bind(wrapped)
+        .bind(KNOWN_AFTER.as_secs_f64())
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        self.refresh(pool).await?;
+        Ok(generation)
     }
 
     /// A vault with fixed keys.
     #[cfg(test)]
     pub(crate) fn for_tests(service: &'static str) -> Self {
-        let keys = [0_u8, 1].map(|n| (u32::from(n), DataKey::new(&[n; KEY], service)));
-        Self::from_keys(service, HashMap::from(keys)).unwrap()
+        let wrapping = Wrapping(LessSafeKey::new(UnboundKey::new(&AES_256_GCM_SIV, &[7; KEY]).unwrap()));
+        let generations = HashMap::from([0_u8, 1].map(|n| (u32::from(n), DataKey::new(&[n; KEY], service))));
+        Self::from_keys(service, wrapping, Keys { generations, current: 1, newest: 1 }).unwrap()
     }
 
-    fn from_keys(service: &'static str, mut generations: HashMap<u32, DataKey>) -> anyhow::Result<Self> {
-        let index = generations.remove(&0).context("the index key is missing")?;
-        let current = generations.keys().copied().max().context("no data key")?;
-        let derived = RwLock::default();
-        Ok(Self { inner: Arc::new(Inner { service, generations, current, index, derived }) })
+    fn from_keys(service: &'static str, wrapping: Wrapping, mut keys: Keys) -> anyhow::Result<Self> {
+        let index = keys.generations.remove(&0).context("the index key is missing")?;
+        let keys = ArcSwap::from_pointee(keys);
+        Ok(Self { inner: Arc::new(Inner { service, wrapping, keys, index, derived: RwLock::default() }) })
     }
+}
+
+async fn read(wrapping: &Wrapping, service: &str, pool: &PgPool) -> anyhow::Result<Keys> {
+    let rows: Vec<(i32, Vec<u8>, bool)> =
+        sqlx::query_as("select generation, wrapped, used_from <= now() from vault_key order by generation")
+            .fetch_all(pool)
+            .await
+            .context("read the data keys")?;
+    let mut keys = Keys { generations: HashMap::new(), current: 0, newest: 0 };
+    for (generation, wrapped, in_use) in rows {
+        let key = unwrap(&wrapping.0, service, generation, &wrapped)?;
+        let generation = u32::try_from(generation)?;
+        keys.generations.insert(generation, DataKey::new(&key, service));
+        keys.newest = generation;
+        if in_use {
+            keys.current = generation;
+        }
+    }
+    ensure!(keys.current > 0, "no data key");
+    Ok(keys)
 }
 
 fn wrap(wrapping: &LessSafeKey, service: &str, generation: i32) -> anyhow::Result<Vec<u8>> {

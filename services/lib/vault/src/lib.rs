@@ -5,6 +5,7 @@
 //! ciphertext to its service, table, column and row, so that none can be moved.
 
 mod keys;
+mod reencryption;
 mod signing;
 
 use std::{
@@ -12,16 +13,22 @@ use std::{
     sync::{Arc, LazyLock, RwLock},
 };
 
+use arc_swap::ArcSwap;
 use aws_lc_rs::{
     aead::{AES_256_GCM_SIV, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
     hmac,
 };
 
-pub use signing::{Jwks, Signer};
+pub use reencryption::{Key, Progress, Sealed};
+pub use signing::{Jwks, KEYS as SIGNING_KEYS, Signer};
 
 /// The tables of the vault.
-pub static MIGRATOR: LazyLock<sqlx::migrate::Migrator> =
-    LazyLock::new(|| data::migrations!["0001_keys.sql" => include_str!("../migrations/0001_keys.sql")]);
+pub static MIGRATOR: LazyLock<sqlx::migrate::Migrator> = LazyLock::new(|| {
+    data::migrations![
+        "0001_keys.sql" => include_str!("../migrations/0001_keys.sql"),
+        "0002_rotation.sql" => include_str!("../migrations/0002_rotation.sql"),
+    ]
+});
 
 /// First byte of every ciphertext: the format.
 const FORMAT: u8 = 1;
@@ -58,8 +65,8 @@ pub struct Vault {
 
 struct Inner {
     service: &'static str,
-    generations: HashMap<u32, keys::DataKey>,
-    current: u32,
+    wrapping: keys::Wrapping,
+    keys: ArcSwap<keys::Keys>,
     index: keys::DataKey,
     derived: RwLock<HashMap<(u32, Place), Arc<LessSafeKey>>>,
 }
@@ -70,7 +77,7 @@ impl Vault {
     /// # Errors
     /// [`Error::Crypto`] when the library refuses.
     pub fn seal(&self, place: Place, row: &[u8], plain: &[u8]) -> Result<Vec<u8>, Error> {
-        let generation = self.inner.current;
+        let generation = self.inner.keys.load().current;
         let key = self.key(generation, place)?;
         let mut nonce = [0; NONCE_LEN];
         getrandom::fill(&mut nonce).map_err(|_| Error::Crypto)?;
@@ -128,11 +135,23 @@ impl Vault {
         hmac::sign(&key, bytes).as_ref().to_vec()
     }
 
+    /// The generation that seals now, and the newest one there is.
+    pub fn generations(&self) -> (u32, u32) {
+        let keys = self.inner.keys.load();
+        (keys.current, keys.newest)
+    }
+
+    /// The generation that sealed a value.
+    pub fn generation_of(sealed: &[u8]) -> Option<u32> {
+        sealed.get(1..5)?.try_into().ok().map(u32::from_be_bytes)
+    }
+
     fn key(&self, generation: u32, place: Place) -> Result<Arc<LessSafeKey>, Error> {
         if let Some(key) = self.inner.derived.read().ok().and_then(|keys| keys.get(&(generation, place)).cloned()) {
             return Ok(key);
         }
-        let data_key = self.inner.generations.get(&generation).ok_or(Error::UnknownGeneration)?;
+        let keys = self.inner.keys.load();
+        let data_key = keys.generations.get(&generation).ok_or(Error::UnknownGeneration)?;
         let derived = data_key.derive(format!("field|{}|{}", place.table, place.column).as_bytes());
         let key = Arc::new(LessSafeKey::new(UnboundKey::new(&AES_256_GCM_SIV, &derived).map_err(|_| Error::Crypto)?));
         if let Ok(mut keys) = self.inner.derived.write() {

@@ -1,6 +1,9 @@
 //! ES256 signatures that others can check: tokens and receipts.
 
+use std::sync::Arc;
+
 use anyhow::Context as _;
+use arc_swap::ArcSwap;
 use aws_lc_rs::{
     digest,
     signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _},
@@ -11,16 +14,21 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::{Place, Vault};
+use crate::{Place, Vault, keys::KNOWN_AFTER};
 
-const KEYS: Place = Place { table: "signing_key", column: "sealed" };
+/// Where signing keys lie.
+pub const KEYS: Place = Place { table: "signing_key", column: "sealed" };
 
 /// The public keys of a service as a JSON Web Key Set.
 pub type Jwks = String;
 
-/// Signs with the newest signing key of the service.
+/// Signs with the newest signing key of the service that everybody knows already.
 #[derive(Clone)]
 pub struct Signer {
+    state: Arc<ArcSwap<State>>,
+}
+
+struct State {
     kid: String,
     key: EncodingKey,
     jwks: Jwks,
@@ -32,33 +40,50 @@ impl Signer {
     /// # Errors
     /// When the database or the vault refuses.
     pub async fn load(vault: &Vault, pool: &PgPool) -> anyhow::Result<Self> {
-        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).context("make a signing key")?;
-        let public = pair.public_key().as_ref().to_vec();
-        let fingerprint = digest::digest(&digest::SHA256, &public);
-        let kid = URL_SAFE_NO_PAD.encode(fingerprint.as_ref().get(..12).unwrap_or_default());
-        let pkcs8 = pair.to_pkcs8v1().context("encode a signing key")?;
-        let sealed = vault.seal(KEYS, kid.as_bytes(), pkcs8.as_ref())?;
+        let new = NewKey::draw(vault)?;
         // Only the first process of a new service succeeds; everybody else reads what it wrote.
         sqlx::query(
             "insert into signing_key (kid, sealed, public)
              select $1, $2, $3 from (select pg_advisory_xact_lock(7)) as alone where not exists (select from signing_key)",
         )
-        .bind(&kid)
-        .bind(sealed)
-        .bind(&public)
+        .bind(&new.kid)
+        .bind(new.sealed)
+        .bind(&new.public)
         .execute(pool)
         .await
         .context("keep the first signing key")?;
+        let state = read(vault, pool).await?;
+        Ok(Self { state: Arc::new(ArcSwap::from_pointee(state)) })
+    }
 
-        let rows: Vec<(String, Vec<u8>, Vec<u8>)> =
-            sqlx::query_as("select kid, sealed, public from signing_key order by created_at desc, kid")
-                .fetch_all(pool)
-                .await
-                .context("read the signing keys")?;
-        let keys: Vec<_> = rows.iter().map(|(kid, _, public)| jwk(kid, public)).collect::<anyhow::Result<_>>()?;
-        let (kid, sealed, _) = rows.into_iter().next().context("no signing key")?;
-        let pkcs8 = vault.open(KEYS, kid.as_bytes(), &sealed)?;
-        Ok(Self { kid, key: EncodingKey::from_ec_der(&pkcs8), jwks: json!({ "keys": keys }).to_string() })
+    /// Reads the keys again: another process may have made one, or its time may have come.
+    ///
+    /// # Errors
+    /// When the database or the vault refuses.
+    pub async fn refresh(&self, vault: &Vault, pool: &PgPool) -> anyhow::Result<()> {
+        self.state.store(Arc::new(read(vault, pool).await?));
+        Ok(())
+    }
+
+    /// Makes a new key: published at once, used once everybody knows it. Returns its id.
+    ///
+    /// # Errors
+    /// When the database or the vault refuses.
+    pub async fn rotate(&self, vault: &Vault, pool: &PgPool) -> anyhow::Result<String> {
+        let new = NewKey::draw(vault)?;
+        sqlx::query(
+            "insert into signing_key (kid, sealed, public, used_from)
+             values ($1, $2, $3, now() + make_interval(secs => $4))",
+        )
+        .bind(&new.kid)
+        .bind(new.sealed)
+        .bind(&new.public)
+        .bind(KNOWN_AFTER.as_secs_f64())
+        .execute(pool)
+        .await
+        .context("keep a signing key")?;
+        self.refresh(vault, pool).await?;
+        Ok(new.kid)
     }
 
     /// A compact JWS over claims.
@@ -68,14 +93,47 @@ impl Signer {
     pub fn sign(&self, r#type: &str, claims: &impl Serialize) -> anyhow::Result<String> {
         let mut header = Header::new(Algorithm::ES256);
         header.typ = Some(r#type.to_owned());
-        header.kid = Some(self.kid.clone());
-        jsonwebtoken::encode(&header, claims, &self.key).context("sign")
+        let state = self.state.load();
+        header.kid = Some(state.kid.clone());
+        jsonwebtoken::encode(&header, claims, &state.key).context("sign")
     }
 
     /// The public keys, for whoever checks.
-    pub fn jwks(&self) -> &Jwks {
-        &self.jwks
+    pub fn jwks(&self) -> Jwks {
+        self.state.load().jwks.clone()
     }
+}
+
+/// A key that was just drawn.
+struct NewKey {
+    kid: String,
+    sealed: Vec<u8>,
+    public: Vec<u8>,
+}
+
+impl NewKey {
+    fn draw(vault: &Vault) -> anyhow::Result<Self> {
+        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).context("make a signing key")?;
+        let public = pair.public_key().as_ref().to_vec();
+        let fingerprint = digest::digest(&digest::SHA256, &public);
+        let kid = URL_SAFE_NO_PAD.encode(fingerprint.as_ref().get(..12).unwrap_or_default());
+        let pkcs8 = pair.to_pkcs8v1().context("encode a signing key")?;
+        let sealed = vault.seal(KEYS, kid.as_bytes(), pkcs8.as_ref())?;
+        Ok(Self { kid, sealed, public })
+    }
+}
+
+/// Every public key proves what it signed, for ever; the newest one in use signs.
+async fn read(vault: &Vault, pool: &PgPool) -> anyhow::Result<State> {
+    let rows: Vec<(String, Vec<u8>, Vec<u8>, bool)> =
+        sqlx::query_as("select kid, sealed, public, used_from <= now() from signing_key order by created_at desc, kid")
+            .fetch_all(pool)
+            .await
+            .context("read the signing keys")?;
+    let keys: Vec<_> = rows.iter().map(|(kid, _, public, _)| jwk(kid, public)).collect::<anyhow::Result<_>>()?;
+    let (kid, sealed, ..) = rows.into_iter().find(|(.., in_use)| *in_use).context("no signing key")?;
+    let pkcs8 = vault.open(KEYS, kid.as_bytes(), &sealed)?;
+    Ok(State { kid, key: EncodingKey::from_ec_der(&pkcs8), jwks: json!({ "keys": keys }).to_string() })
 }
 
 /// A public key, given as an uncompressed point, as a JSON Web Key.

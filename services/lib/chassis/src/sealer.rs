@@ -1,0 +1,154 @@
+//! Seals the audit trail: one process per service chains what was committed, within a second, and signs a checkpoint at
+//! least once a minute. Writers never wait for it.
+
+use std::time::Duration;
+
+use access::seal::{self, Checkpoint, GENESIS, TYPE};
+use data::sqlx::{self, FromRow, PgConnection, PgPool};
+use proto::operations::AuditRow;
+use runtime::{Clock, Shutdown, clock::to_proto};
+use time::OffsetDateTime;
+use uuid::Uuid;
+use vault::Signer;
+
+/// How often it looks for rows.
+const LOOK: Duration = Duration::from_millis(500);
+/// Rows sealed in one transaction.
+const BATCH: i64 = 2_000;
+/// A chain that grew is signed after this long at the latest.
+const SIGN: time::Duration = time::Duration::seconds(30);
+
+/// A row of the trail as stored.
+#[derive(FromRow)]
+pub(crate) struct Stored {
+    pub id: i64,
+    at: OffsetDateTime,
+    user_id: Option<Uuid>,
+    organisation_id: Option<Uuid>,
+    service: Option<String>,
+    on_behalf_of: Option<Uuid>,
+    rpc: String,
+    record: Uuid,
+    field_groups: Vec<i16>,
+    request_id: Option<Uuid>,
+    trace_id: String,
+}
+
+/// The columns of [`Stored`], of the table named `a`.
+pub(crate) const COLUMNS: &str = "a.id, a.at, a.user_id, a.organisation_id, a.service, a.on_behalf_of, a.rpc, a.record,
+                                  a.field_groups, a.request_id, a.trace_id";
+
+impl Stored {
+    /// The row as it is sealed and shown.
+    pub(crate) fn shown(self) -> AuditRow {
+        let id = |id: Option<Uuid>| id.map(|id| id.to_string()).unwrap_or_default();
+        AuditRow {
+            id: self.id,
+            at: Some(to_proto(self.at)),
+            user_id: id(self.user_id),
+            organisation_id: id(self.organisation_id),
+            service: self.service.unwrap_or_default(),
+            on_behalf_of_id: id(self.on_behalf_of),
+            rpc: self.rpc,
+            record_id: self.record.to_string(),
+            field_groups: self.field_groups.into_iter().map(i32::from).collect(),
+            request_id: id(self.request_id),
+            trace_id: self.trace_id,
+        }
+    }
+}
+
+/// Seals until the process is to stop.
+pub(crate) fn start(service: &'static str, pool: PgPool, signer: Signer, shutdown: &Shutdown) {
+    let stop = shutdown.clone();
+    shutdown.spawn("sealer", async move {
+        loop {
+            match go_on(service, &pool, &signer).await {
+                // More is waiting.
+                Ok(sealed) if sealed == BATCH => continue,
+                Ok(_) => {}
+                Err(error) => tracing::warn!(error = %format!("{error:#}"), "Could not seal the audit trail"),
+            }
+            tokio::select! {
+                () = stop.requested() => return,
+                () = tokio::time::sleep(LOOK) => {}
+            }
+        }
+    });
+}
+
+/// Seals the next rows and signs where it is time. Returns how many were sealed.
+async fn go_on(service: &str, pool: &PgPool, signer: &Signer) -> anyhow::Result<i64> {
+    let mut tx = pool.begin().await?;
+    // One sealer per service: the other replicas look again later.
+    let alone: bool = sqlx::query_scalar("select pg_try_advisory_xact_lock(9)").fetch_one(&mut *tx).await?;
+    if !alone {
+        return Ok(0);
+    }
+    // Only behind every transaction that is still open: among older ones no row can appear any more.
+    let rows: Vec<Stored> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
+        "select {COLUMNS} from audit a, audit_sealed s
+         where (a.xid, a.id) > (s.xid, s.audit_id) and a.xid < pg_snapshot_xmin(pg_current_snapshot())
+         order by a.xid, a.id limit $1"
+    )))
+    .bind(BATCH)
+    .fetch_all(&mut *tx)
+    .await?;
+    let (place, before) = end_of_chain(&mut tx).await?;
+    if rows.is_empty() {
+        sign(service, &mut tx, signer, place, &before).await?;
+        tx.commit().await?;
+        return Ok(0);
+    }
+    let count = i64::try_from(rows.len())?;
+    let (mut places, mut ids, mut seals) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut last, mut last_place) = (before, place);
+    for row in rows {
+        last_place += 1;
+        let id = row.id;
+        last = seal::seal(&last, last_place, &row.shown()).to_vec();
+        places.push(last_place);
+        ids.push(id);
+        seals.push(last.clone());
+    }
+    sqlx::query(
+        "insert into audit_seal (place, audit_id, seal) select * from unnest($1::bigint[], $2::bigint[], $3::bytea[])",
+    )
+    .bind(&places)
+    .bind(&ids)
+    .bind(&seals)
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query("update audit_sealed s set xid = a.xid, audit_id = a.id from audit a where a.id = $1")
+        .bind(ids.last())
+        .execute(&mut *tx)
+        .await?;
+    sign(service, &mut tx, signer, last_place, &last).await?;
+    tx.commit().await?;
+    Ok(count)
+}
+
+async fn end_of_chain(conn: &mut PgConnection) -> sqlx::Result<(i64, Vec<u8>)> {
+    let end: Option<(i64, Vec<u8>)> =
+        sqlx::query_as("select place, seal from audit_seal order by place desc limit 1").fetch_optional(conn).await?;
+    Ok(end.unwrap_or_else(|| (0, GENESIS.to_vec())))
+}
+
+/// Signs the end of the chain, unless it was signed a moment ago or did not grow.
+async fn sign(service: &str, conn: &mut PgConnection, signer: &Signer, place: i64, end: &[u8]) -> anyhow::Result<()> {
+    let newest: Option<(i64, OffsetDateTime)> =
+        sqlx::query_as("select place, at from audit_checkpoint order by place desc limit 1")
+            .fetch_optional(&mut *conn)
+            .await?;
+    let now = Clock.now();
+    if newest.map_or(place == 0, |(last, at)| last >= place || now - at < SIGN) {
+        return Ok(());
+    }
+    let claims = Checkpoint { iss: service.to_owned(), place, seal: seal::hex(end), iat: now.unix_timestamp() };
+    sqlx::query("insert into audit_checkpoint (place, signature) values ($1, $2)")
+        .bind(place)
+        .bind(signer.sign(TYPE, &claims)?)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
