@@ -298,3 +298,135 @@ pub async fn incident(client: &Client, question: &Question) -> anyhow::Result<St
     }
     Ok(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use proto::{Timestamp, operations::AuditRow, operations::SealedAuditRow};
+
+    use super::{Chain, Checkpoint, seal};
+
+    const ROWS: i64 = 400;
+
+    /// A whole trail, and a signature at its end and in its middle.
+    fn trail() -> (Vec<SealedAuditRow>, Vec<Checkpoint>) {
+        let mut last = seal::GENESIS.to_vec();
+        let mut rows = Vec::new();
+        let mut signed = Vec::new();
+        for place in 1..=ROWS {
+            let row = AuditRow {
+                id: place * 2,
+                at: Some(Timestamp { seconds: 1_590_000_000 + place, nanos: 0 }),
+                user_id: format!("user {}", place % 7),
+                rpc: "GetCase".to_owned(),
+                record_id: format!("case {}", place % 31),
+                field_groups: vec![2, 4],
+                trace_id: format!("{place:032x}"),
+                ..AuditRow::default()
+            };
+            last = seal::seal(&last, place, &row).to_vec();
+            rows.push(SealedAuditRow { place, row: Some(row), seal: last.clone() });
+            if place % (ROWS / 2) == 0 {
+                signed.push(Checkpoint { iss: "registry".to_owned(), place, seal: seal::hex(&last), iat: 0 });
+            }
+        }
+        (rows, signed)
+    }
+
+    /// The first bad place; `None` where all holds.
+    fn first_bad(rows: &[SealedAuditRow], signed: &[Checkpoint]) -> Option<i64> {
+        let mut chain = Chain::new(signed.iter().map(|checkpoint| checkpoint.place).collect());
+        for row in rows {
+            if let Err(broken) = chain.next(row) {
+                return Some(broken.place);
+            }
+        }
+        chain.finish(signed, None).err().map(|broken| broken.place)
+    }
+
+    /// A small generator with a seed: what fails can be done again.
+    struct Dice(u64);
+
+    impl Dice {
+        fn below(&mut self, most: usize) -> usize {
+            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            usize::try_from(self.0 >> 33).unwrap_or(0) % most
+        }
+    }
+
+    /// Seals everything from a place on anew, as somebody would who owns the database and not the key.
+    fn reseal(rows: &mut [SealedAuditRow]) {
+        let mut last = seal::GENESIS.to_vec();
+        for (place, sealed) in (1..).zip(rows.iter_mut()) {
+            sealed.place = place;
+            last = seal::seal(&last, place, &sealed.row.clone().unwrap_or_default()).to_vec();
+            sealed.seal.clone_from(&last);
+        }
+    }
+
+    #[test]
+    fn of_a_thousand_tamperings_each_is_found_and_the_first_bad_row_named() {
+        let (whole, signed) = trail();
+        assert_eq!(first_bad(&whole, &signed), None, "an untouched trail holds");
+        let mut dice = Dice(20_200_515);
+        for round in 0..1_000 {
+            let mut rows = whole.clone();
+            let at = dice.below(rows.len());
+            let place = whole[at].place;
+            let kind = dice.below(9);
+            let expected = match kind {
+                0 => {
+                    if let Some(row) = &mut rows[at].row {
+                        row.user_id.push('x');
+                    }
+                    Some(place)
+                }
+                1 => {
+                    if let Some(at) = rows[at].row.as_mut().and_then(|row| row.at.as_mut()) {
+                        at.seconds -= 1;
+                    }
+                    Some(place)
+                }
+                2 => {
+                    if let Some(row) = &mut rows[at].row {
+                        row.field_groups.clear();
+                    }
+                    Some(place)
+                }
+                3 => {
+                    let byte = dice.below(32);
+                    rows[at].seal[byte] ^= 1 << dice.below(8);
+                    Some(place)
+                }
+                4 => {
+                    rows[at].row = None;
+                    Some(place)
+                }
+                5 => {
+                    rows.remove(at);
+                    Some(place)
+                }
+                6 => {
+                    let twin = rows[at].clone();
+                    rows.insert(at, twin);
+                    Some(place + 1)
+                }
+                7 => {
+                    // The end cut off.
+                    rows.truncate(at);
+                    Some(place)
+                }
+                // A row taken out, and every seal after it computed anew: the signatures do not fit.
+                _ => {
+                    rows.remove(at);
+                    reseal(&mut rows);
+                    None
+                }
+            };
+            let found = first_bad(&rows, &signed);
+            assert!(found.is_some(), "round {round}, kind {kind}, place {place}: not found");
+            if let Some(expected) = expected {
+                assert_eq!(found, Some(expected), "round {round}, kind {kind}");
+            }
+        }
+    }
+}

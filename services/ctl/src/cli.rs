@@ -115,6 +115,8 @@ enum Command {
     },
     /// Print the compiled contract (a protobuf `FileDescriptorSet`), for generic clients and transcoders.
     Contract,
+    /// Print the access policy as a table for reading.
+    Policy,
     /// Figures by up to four dimensions.
     Statistics(StatisticsArgs),
     /// Send an open-data file, or a synthetic wave, as registrations and notifications.
@@ -240,6 +242,9 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
     if matches!(cli.command, Command::Contract) {
         return Ok(io::stdout().lock().write_all(proto::DESCRIPTORS)?);
     }
+    if matches!(cli.command, Command::Policy) {
+        return Ok(io::stdout().lock().write_all(access::table::markdown().as_bytes())?);
+    }
     let mut client = target.client()?;
     match &cli.command {
         Command::SignIn { login, demo } => {
@@ -277,7 +282,9 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         target.keep(&client)?;
     }
     match cli.command {
-        Command::SignIn { .. } | Command::Enrol { .. } | Command::Demo { .. } | Command::Contract => Ok(()),
+        Command::SignIn { .. } | Command::Enrol { .. } | Command::Demo { .. } | Command::Contract | Command::Policy => {
+            Ok(())
+        }
         Command::SignOut => {
             client.identity().sign_out(client.request(SignOutRequest {})).await?;
             session::forget(&target.session);

@@ -436,6 +436,7 @@ pub(crate) fn signed(identity: &Identity, subject: Subject) -> Result<Tokens, Er
         aud: AUDIENCE.to_owned(),
         sub: subject.id,
         iat: issued_at.unix_timestamp(),
+        ims: issued_at.millisecond(),
         exp: expires_at.unix_timestamp(),
         sid: subject.session_id,
         org: subject.organisation_id,

@@ -72,7 +72,8 @@ pub(crate) async fn reset(
 ) -> sqlx::Result<()> {
     sqlx::query(
         "update account set secret_hash = $2, secret_is_initial = true, secret_expires_at = $3, totp_sealed = null,
-                failures = 0, next_try_at = '-infinity'
+                -- Another authenticator counts its own steps.
+                totp_last_step = 0, failures = 0, next_try_at = '-infinity'
          where user_id = $1",
     )
     .bind(id)

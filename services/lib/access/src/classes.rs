@@ -111,11 +111,14 @@ fn clear_hidden(message: &mut DynamicMessage, relations: &Relations) {
         match message.get_field_mut(&field) {
             Value::Message(inner) => clear_hidden(inner, relations),
             Value::List(items) => {
-                for item in items {
-                    if let Value::Message(inner) = item {
+                // How many there are would tell of what is hidden: what is left without a field is left out.
+                items.retain_mut(|item| match item {
+                    Value::Message(inner) if inner.fields().next().is_some() => {
                         clear_hidden(inner, relations);
+                        inner.fields().next().is_some()
                     }
-                }
+                    _ => true,
+                });
             }
             _ => {}
         }

@@ -9,6 +9,7 @@ pub mod door;
 pub mod guard;
 pub mod policy;
 pub mod seal;
+pub mod table;
 pub mod token;
 pub mod validate;
 

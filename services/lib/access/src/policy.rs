@@ -124,7 +124,8 @@ fn held_by(permission: P, role: Role, kind: Kind) -> bool {
         // What no centre could be found for lies in the prefecture's inbox and is worked there.
         P::InboxWork => (handles_patients && centre) || (role == Coordinator && kind == Kind::Prefecture),
         P::StatisticsRead => {
-            matches!(role, Analyst | Coordinator)
+            (role == Analyst && !matches!(kind, Kind::Clinic | Kind::LodgingFacility))
+                || (role == Coordinator && kind == Kind::Prefecture)
                 || (handles_patients && centre)
                 || (role == Administrator && matches!(kind, Kind::Ministry | Kind::Prefecture))
         }

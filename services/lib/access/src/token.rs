@@ -45,6 +45,9 @@ pub struct Claims {
     pub sub: Uuid,
     /// Issued at, seconds.
     pub iat: i64,
+    /// The milliseconds of that second: a token issued after a revocation of the same second is good.
+    #[serde(default)]
+    pub ims: u16,
     /// Ends at, seconds.
     pub exp: i64,
     /// The session.
@@ -191,6 +194,7 @@ fn verify(token: &str, key: &DecodingKey, now: OffsetDateTime) -> Option<Caller>
     rules.leeway = 0;
     let claims = decode::<Claims>(token, key, &rules).ok()?.claims;
     let issued_at = OffsetDateTime::from_unix_timestamp(claims.iat).ok()?;
+    let issued_at = issued_at + time::Duration::milliseconds(i64::from(claims.ims.min(999)));
     let expires_at = OffsetDateTime::from_unix_timestamp(claims.exp).ok()?;
     // A token that lives longer than we issue, or comes from the future, was not issued by us.
     let plausible = expires_at - issued_at <= LIFETIME && issued_at <= now + time::Duration::seconds(30);

@@ -152,7 +152,7 @@ async fn a_hand_over_has_one_responsible_centre_at_every_moment() -> Outcome {
     assert_eq!((transfer.state, transfer.reason.as_str()), (i32::from(TransferState::Offered), "東京の実家へ移動"));
     // Before it accepts, the incoming centre reads and does not write.
     let early = minato.registry().record_test(minato.request(test(&case_id))).await.refused();
-    assert_eq!(early.code(), Code::PermissionDenied);
+    assert_eq!(early.code(), Code::InvalidArgument, "the field is named");
     let twice = OfferTransferRequest { request_id: request_id(), ..offer.clone() };
     assert_eq!(osaka.registry().offer_transfer(osaka.request(twice)).await.refused().code(), Code::FailedPrecondition);
 

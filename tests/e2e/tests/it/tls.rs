@@ -1,8 +1,9 @@
 //! Every listener speaks TLS 1.2 or 1.3 and nothing else.
 
 use std::{
-    io::{Read as _, Write as _},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpStream,
+    process::{Command, Stdio},
     time::Duration,
 };
 
@@ -126,5 +127,54 @@ async fn the_admin_port_wants_a_certificate_of_the_mesh() -> Outcome {
     )?;
     let request = http::Request::get("/metrics").body(tonic::body::Body::empty())?;
     assert!(channel.send(request).await.is_err());
+    Ok(())
+}
+
+/// What sslyze finds at these listeners; the first line says how many it reached.
+fn scanned(listeners: &[String]) -> anyhow::Result<Vec<String>> {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+    let made = Command::new("python3").arg(format!("{root}/tests/contract/venv.py")).arg("sslyze").output()?;
+    let python = String::from_utf8(made.stdout)?.trim().to_owned();
+    let done = Command::new(python).arg(format!("{root}/tests/contract/listeners.py")).args(listeners).output()?;
+    anyhow::ensure!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    Ok(String::from_utf8(done.stdout)?.lines().map(str::to_owned).collect())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sslyze_finds_nothing_on_any_listener_and_something_on_a_weak_one() -> Outcome {
+    let world = World::shared()?;
+    let mut all: Vec<String> =
+        listeners(&world).into_iter().map(|(name, address)| format!("{}={address}", name.replace(' ', "-"))).collect();
+    all.push(format!("postgres=127.0.0.1:{},postgres", world.stack.postgres.port));
+    let reached = format!("{} listeners", all.len());
+    assert_eq!(scanned(&all)?, [reached]);
+
+    // A server of the old kind: the look would have found it.
+    let folder = std::env::temp_dir().join(format!("hersys-weak-{}", uuid::Uuid::now_v7().simple()));
+    let files = devstack::certs::Authority::open(&folder)?.issue("weak")?;
+    let program = "import socket, ssl, sys, threading\n\
+                   context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)\n\
+                   context.load_cert_chain(sys.argv[1], sys.argv[2])\n\
+                   context.maximum_version = ssl.TLSVersion.TLSv1_2\n\
+                   context.set_ciphers('ECDHE-ECDSA-AES128-SHA:@SECLEVEL=0')\n\
+                   door = socket.create_server(('127.0.0.1', 0))\n\
+                   print(door.getsockname()[1], flush=True)\n\
+                   def answer(plain):\n\
+                   \u{20}   try:\n\
+                   \u{20}       context.wrap_socket(plain, server_side=True).close()\n\
+                   \u{20}   except OSError:\n\
+                   \u{20}       pass\n\
+                   while True:\n\
+                   \u{20}   threading.Thread(target=answer, args=(door.accept()[0],), daemon=True).start()\n";
+    let mut weak =
+        Command::new("python3").args(["-c", program]).args([&files.cert, &files.key]).stdout(Stdio::piped()).spawn()?;
+    let mut port = String::new();
+    BufReader::new(weak.stdout.take().ok_or_else(|| anyhow::anyhow!("no output"))?).read_line(&mut port)?;
+    let found = scanned(&[format!("weak=127.0.0.1:{}", port.trim())]);
+    weak.kill()?;
+    weak.wait()?;
+    std::fs::remove_dir_all(folder)?;
+    let found = found?;
+    assert!(found.iter().any(|line| line.contains("CBC")), "{found:?}");
     Ok(())
 }
