@@ -12,7 +12,7 @@ use std::{
 };
 
 use access::Caller;
-use governor::{DefaultKeyedRateLimiter, Quota};
+use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota};
 use proto::options::Priority;
 use uuid::Uuid;
 
@@ -21,6 +21,8 @@ use crate::Settings;
 /// Limits of the gateway. Per process: divide by the number of replicas when configuring.
 pub(crate) struct Limits {
     principals: DefaultKeyedRateLimiter<Uuid>,
+    /// Other systems with a limit of their own.
+    systems: Mutex<HashMap<Uuid, (u32, Arc<DefaultDirectRateLimiter>)>>,
     addresses: DefaultKeyedRateLimiter<IpAddr>,
     anonymous: DefaultKeyedRateLimiter<IpAddr>,
     in_flight: Arc<AtomicUsize>,
@@ -72,6 +74,7 @@ impl Limits {
     pub(crate) fn new(settings: &Settings) -> Self {
         Self {
             principals: keyed(settings.per_principal),
+            systems: Mutex::default(),
             addresses: keyed(settings.per_address),
             anonymous: keyed(settings.anonymous),
             in_flight: Arc::default(),
@@ -90,9 +93,25 @@ impl Limits {
     /// Whether a principal, or an address without one, may call.
     pub(crate) fn admits(&self, caller: Option<&Caller>, address: IpAddr) -> bool {
         match caller {
-            Some(caller) => self.principals.check_key(&caller.user_id).is_ok(),
+            Some(caller) => match NonZeroU32::new(caller.calls_per_second) {
+                Some(own) => self.admits_system(caller.user_id, own),
+                None => self.principals.check_key(&caller.user_id).is_ok(),
+            },
             None => self.anonymous.check_key(&address).is_ok(),
         }
+    }
+
+    /// Whether a system with a limit of its own may call.
+    fn admits_system(&self, account: Uuid, per_second: NonZeroU32) -> bool {
+        let Ok(mut systems) = self.systems.lock() else { return false };
+        let fresh = || (per_second.get(), Arc::new(DefaultDirectRateLimiter::direct(Quota::per_second(per_second))));
+        let held = systems.entry(account).or_insert_with(fresh);
+        if held.0 != per_second.get() {
+            *held = fresh();
+        }
+        let limiter = Arc::clone(&held.1);
+        drop(systems);
+        limiter.check().is_ok()
     }
 
     /// A place for a call of a priority, while there is room for that priority.

@@ -4,6 +4,7 @@
 mod care;
 mod ceiling;
 mod doors;
+mod entry;
 mod storm;
 
 use std::{collections::HashSet, fs, io::Write as _, time::Duration};
@@ -39,6 +40,9 @@ struct Cli {
     /// Claims on the beds of one hospital at once.
     #[arg(long, default_value_t = 1_000)]
     claims: usize,
+    /// People who sign in ten times each.
+    #[arg(long, default_value_t = 24)]
+    sign_ins: usize,
     /// Another transcoder in front of the same services, `https://host:port`, to be compared with.
     #[arg(long)]
     envoy: Option<String>,
@@ -96,6 +100,7 @@ async fn main() -> anyhow::Result<()> {
     writeln!(out, "acknowledged: {}, found afterwards in inbox and registry: {found}", acknowledged.len())?;
     care::reports(&world, &mut out, &cli.report_rates, cli.people, seconds, ceiling).await?;
     care::claims(&world, &mut out, cli.claims).await?;
+    entry::measure(&world, &mut out, &clients, (cli.sign_ins, seconds)).await?;
     doors::compare(&world, &mut out, seconds, cli.envoy.as_deref()).await?;
     let mut total = 0;
     for (name, process) in &world.stack.services {

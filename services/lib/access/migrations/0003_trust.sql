@@ -34,8 +34,7 @@ create index audit_user on audit (user_id, id) where user_id is not null;
 create table audit_seal (
     place    bigint primary key,
     audit_id bigint not null,
-    seal     bytea  not null,
-    constraint audit_seal_row unique (audit_id)
+    seal     bytea  not null
 );
 
 -- Signatures over the chain up to a place.

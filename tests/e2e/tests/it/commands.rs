@@ -101,7 +101,7 @@ async fn the_benchmark_runs() -> Outcome {
     let mut load: Command = program("hersys-load")?;
     let done = load
         .args(["--seconds", "1", "--rates", "20", "--connections", "2", "--pool", "4"])
-        .args(["--report-rates", "20", "--people", "20", "--claims", "20"])
+        .args(["--report-rates", "20", "--people", "20", "--claims", "20", "--sign-ins", "2"])
         .env("HERSYS_TEST_RUN", &world.stack.run)
         .output()?;
     let said = String::from_utf8_lossy(&done.stdout).into_owned();
@@ -111,6 +111,10 @@ async fn the_benchmark_runs() -> Outcome {
         "sustained:",
         "ratio to the raw ceiling:",
         "claims/s",
+        "log-ins: ratio to raw Argon2id hashes",
+        "refreshes:",
+        "a decision:",
+        "log-in storm:",
         "REST: ratio to native gRPC:",
         "resident memory:",
     ] {

@@ -349,3 +349,33 @@ async fn a_disabled_factor_of_a_patient_waits_and_never_locks_for_good() -> Outc
     assert!((800.0..=900.0).contains(&rest), "{rest} s: a quarter of an hour at most");
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_in_storm_is_turned_away_with_a_hint_and_filings_go_on() -> Outcome {
+    let world = World::shared()?;
+    let clinic = world.staff("clinic", Role::Physician).await?;
+    let stranger = world.stack.client()?;
+    // Ten times what waits for its turn.
+    let storm = (0..400).map(|number| {
+        let mut identity = stranger.identity();
+        async move {
+            let request = SignInRequest {
+                login: format!("storm{number}"),
+                password: "a wrong password".to_owned(),
+                ..SignInRequest::default()
+            };
+            identity.sign_in(request).await.refused()
+        }
+    });
+    let filings = (0..50).map(|_| e2e::file(&clinic, e2e::filing(e2e::form(&e2e::person()))));
+    let (refused, filed) = futures::future::join(join_all(storm), join_all(filings)).await;
+    assert_eq!(filed.iter().filter(|answer| answer.is_ok()).count(), 50, "filing is untouched");
+    let turned_away: Vec<&Status> = refused.iter().filter(|status| status.code() == Code::ResourceExhausted).collect();
+    assert!(turned_away.len() > 100, "{} turned away", turned_away.len());
+    assert!(turned_away.iter().all(|status| {
+        tonic_types::StatusExt::get_details_retry_info(*status).is_some_and(|info| info.retry_delay.is_some())
+    }));
+    // Whoever got a turn was told the usual.
+    assert!(refused.iter().any(|status| status.code() == Code::Unauthenticated));
+    Ok(())
+}

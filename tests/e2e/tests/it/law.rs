@@ -55,3 +55,20 @@ fn domain_files_do_no_input_or_output() -> Outcome {
     assert!(looked_at >= 4);
     Ok(())
 }
+
+#[test]
+fn every_test_the_threat_model_names_exists() -> Outcome {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+    let model = fs::read_to_string(format!("{root}/docs/security/threat-model.md"))?;
+    let named: Vec<(&str, &str)> = model
+        .lines()
+        .filter(|line| line.starts_with("| ") && line.contains("::"))
+        .filter_map(|line| line.rsplit('`').nth(1)?.split_once("::"))
+        .collect();
+    for (file, test) in &named {
+        let text = fs::read_to_string(format!("{root}/tests/e2e/tests/it/{file}.rs"))?;
+        assert!(text.contains(&format!("fn {test}(")), "there is no {file}::{test}");
+    }
+    assert!(named.len() > 25, "{} rows name a test", named.len());
+    Ok(())
+}
