@@ -2,7 +2,7 @@
 //! the privacy commission asks for (個人情報保護委員会, 速報 within 3 to 5 days).
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     fs,
     path::Path,
 };
@@ -41,7 +41,13 @@ pub struct Verified {
     pub signed: i64,
     /// The last seal.
     pub end: String,
+    /// The first row that was signed long after it was written, and how many there are: the sealer stood still, or the chain was
+    /// made anew.
+    pub late: Option<(i64, usize)>,
 }
+
+/// A row is sealed within a second and signed within half a minute. What took longer than this is told.
+const LATE: i64 = 300;
 
 /// Why a trail is not what was sealed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,12 +67,22 @@ pub struct Chain {
     place: i64,
     seals: HashMap<i64, String>,
     wanted: BTreeSet<i64>,
+    met: HashSet<i64>,
+    /// When each row was written, since the last place that may be signed.
+    written: Vec<(i64, i64)>,
 }
 
 impl Chain {
     /// A chain from its beginning, remembering the seals at these places.
     pub fn new(wanted: BTreeSet<i64>) -> Self {
-        Self { last: GENESIS.to_vec(), place: 0, seals: HashMap::new(), wanted }
+        Self {
+            last: GENESIS.to_vec(),
+            place: 0,
+            seals: HashMap::new(),
+            wanted,
+            met: HashSet::new(),
+            written: Vec::new(),
+        }
     }
 
     /// The next row.
@@ -83,12 +99,16 @@ impl Chain {
             return Err(broken("a place of the chain is missing"));
         }
         let Some(row) = &sealed.row else { return Err(broken("the sealed row is gone")) };
+        if !self.met.insert(row.id) {
+            return Err(broken("the row was sealed before"));
+        }
         let seal = seal::seal(&self.last, sealed.place, row);
         if seal.as_slice() != sealed.seal.as_slice() {
             return Err(broken("the row is not the one that was sealed"));
         }
         self.last = seal.to_vec();
         self.place = sealed.place;
+        self.written.push((self.place, row.at.as_ref().map_or(0, |at| at.seconds)));
         if self.wanted.contains(&self.place) {
             self.seals.insert(self.place, seal::hex(&self.last));
         }
@@ -111,8 +131,22 @@ impl Chain {
                 Some(_) => {}
             }
         }
-        let signed = signed.iter().map(|checkpoint| checkpoint.place).max().unwrap_or(0);
-        Ok(Verified { rows: self.place, signed, end: seal::hex(&self.last) })
+        // Each row against the first signature that covers it.
+        let mut signatures: Vec<(i64, i64)> =
+            signed.iter().map(|checkpoint| (checkpoint.place, checkpoint.iat)).collect();
+        signatures.sort_unstable();
+        let mut covering = signatures.iter().peekable();
+        let mut late: Option<(i64, usize)> = None;
+        for (place, written) in &self.written {
+            while covering.peek().is_some_and(|(end, _)| end < place) {
+                covering.next();
+            }
+            if covering.peek().is_some_and(|(_, at)| at - written > LATE) {
+                late = Some(late.map_or((*place, 1), |(first, count)| (first, count + 1)));
+            }
+        }
+        let signed = signatures.last().map_or(0, |(place, _)| *place);
+        Ok(Verified { rows: self.place, signed, end: seal::hex(&self.last), late })
     }
 }
 
@@ -136,7 +170,7 @@ pub fn proved(service: &str, signature: &str, jwks: &str) -> Option<Checkpoint> 
 ///
 /// # Errors
 /// When the service does not answer, or the caller may not read the trail.
-pub async fn verify(client: &Client, service: &str, seen: &mut Seen) -> anyhow::Result<Result<Verified, Broken>> {
+pub async fn verify(client: &mut Client, service: &str, seen: &mut Seen) -> anyhow::Result<Result<Verified, Broken>> {
     let mut jwks = String::new();
     let mut signatures = Vec::new();
     loop {
@@ -163,6 +197,8 @@ pub async fn verify(client: &Client, service: &str, seen: &mut Seen) -> anyhow::
     let wanted = signed.iter().map(|c| c.place).chain(before.iter().map(|(place, _)| *place)).collect();
     let mut chain = Chain::new(wanted);
     loop {
+        // A long trail outlives a token.
+        client.keep_fresh().await?;
         let request = ReadSealedAuditRequest { after_place: chain.place, limit: 5_000 };
         let page = client.audit().read_sealed_audit(client.operation(service, request)).await?.into_inner();
         if page.rows.is_empty() {
@@ -195,7 +231,9 @@ pub async fn verify(client: &Client, service: &str, seen: &mut Seen) -> anyhow::
 pub fn load(file: &Path) -> anyhow::Result<Seen> {
     match fs::read(file) {
         Ok(text) => serde_json::from_slice(&text).with_context(|| format!("read {}", file.display())),
-        Err(_) => Ok(Seen::default()),
+        // The first time there is none. What cannot be read is not the same.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Seen::default()),
+        Err(error) => Err(error).with_context(|| format!("read {}", file.display())),
     }
 }
 

@@ -141,6 +141,11 @@ enum Command {
         #[arg(long)]
         end: Option<Uuid>,
     },
+    /// Organisations with their ids, all or of a kind (`hospital`, `health_centre`, …).
+    Organisations {
+        /// The kind.
+        kind: Option<String>,
+    },
     /// Organisations from a CSV file, ours or the G-MIS list of hospitals; rows at fault are named.
     ImportOrganisations {
         /// The file.
@@ -334,11 +339,12 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
             say(format_args!("confirmed for a quarter of an hour"))
         }
         Command::Sessions { end } => trust::sessions(&client, end).await,
+        Command::Organisations { kind } => trust::organisations(&client, kind.as_deref()).await,
         Command::ImportOrganisations { file } => trust::import_organisations(&client, &file).await,
         Command::Users(command) => trust::users(&client, command).await,
         Command::Contracts(command) => trust::contracts(&client, command).await,
-        Command::Audit(command) => trust::audit_trail(&client, command).await,
-        Command::Keys(command) => trust::keys(&client, command).await,
+        Command::Audit(command) => trust::audit_trail(&mut client, command).await,
+        Command::Keys(command) => trust::keys(&mut client, command).await,
         Command::Pipeline { service } => {
             let request = client.operation(&service, GetPipelineRequest {});
             let pipeline = client.operations().get_pipeline(request).await?.into_inner();

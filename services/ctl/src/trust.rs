@@ -7,7 +7,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use proto::{
     identity::{
         ContractScope, DisableUserRequest, EndSessionRequest, GetTermsRequest, IssueUserRequest, IssueUserResponse,
-        ListContractsRequest, ListSessionsRequest, Role, UserState,
+        ListContractsRequest, ListOrganisationsRequest, ListSessionsRequest, OrganisationKind, Role, UserState,
     },
     operations::{ReencryptFieldsRequest, RotateFieldKeyRequest, RotateSigningKeyRequest},
 };
@@ -120,7 +120,7 @@ pub(crate) enum Audit {
     /// Verify every row, seal and signature; names the first bad row.
     Verify {
         /// Only this service.
-        #[arg(long)]
+        #[arg(long, value_parser = audit::SERVICES)]
         service: Option<String>,
         /// Keep what was seen in this file, and find out next time if the end was cut off.
         #[arg(long)]
@@ -187,6 +187,27 @@ pub(crate) async fn sessions(client: &Client, end: Option<Uuid>) -> anyhow::Resu
     }
     let answer = client.sessions().list_sessions(client.request(ListSessionsRequest {})).await?.into_inner();
     print_json(&answer, "hersys.identity.v1.ListSessionsResponse")
+}
+
+/// Lists organisations, all or of a kind.
+pub(crate) async fn organisations(client: &Client, kind: Option<&str>) -> anyhow::Result<()> {
+    let kind = match kind {
+        Some(name) => OrganisationKind::from_str_name(&format!("ORGANISATION_KIND_{}", name.to_uppercase()))
+            .with_context(|| format!("there is no kind {name}"))?,
+        None => OrganisationKind::Unspecified,
+    };
+    let mut page_token = String::new();
+    loop {
+        let request = ListOrganisationsRequest { page_size: 500, page_token, kind: kind.into() };
+        let page = client.identity().list_organisations(client.request(request)).await?.into_inner();
+        for organisation in page.organisations {
+            say(format_args!("{}  {}", organisation.organisation_id, organisation.name))?;
+        }
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            return Ok(());
+        }
+    }
 }
 
 /// Loads organisations from a file.
@@ -272,7 +293,7 @@ pub(crate) async fn contracts(client: &Client, command: Contracts) -> anyhow::Re
     }
 }
 
-pub(crate) async fn audit_trail(client: &Client, command: Audit) -> anyhow::Result<()> {
+pub(crate) async fn audit_trail(client: &mut Client, command: Audit) -> anyhow::Result<()> {
     match command {
         Audit::Search(args) => {
             for (service, row) in audit::search(client, &question(args)?).await? {
@@ -286,7 +307,15 @@ pub(crate) async fn audit_trail(client: &Client, command: Audit) -> anyhow::Resu
             let mut broken = false;
             for name in audit::SERVICES.into_iter().filter(|name| service.as_deref().is_none_or(|only| only == *name)) {
                 match audit::verify(client, name, &mut seen).await? {
-                    Ok(good) => say(format_args!("{name}: {} rows hold, signed up to {}", good.rows, good.signed))?,
+                    Ok(good) => {
+                        say(format_args!("{name}: {} rows hold, signed up to {}", good.rows, good.signed))?;
+                        if let Some((first, count)) = good.late {
+                            say(format_args!(
+                                "{name}: {count} rows from place {first} were signed more than five minutes after they \
+                                 were written: the sealer stood still, or the chain was made anew"
+                            ))?;
+                        }
+                    }
                     Err(bad) => {
                         broken = true;
                         let row = bad.row.map(|row| format!(", row {row}")).unwrap_or_default();
@@ -311,7 +340,7 @@ fn question(args: AuditQuestion) -> anyhow::Result<audit::Question> {
     Ok(audit::Question { record: args.record, user: args.user, from: moment(args.from)?, until: moment(args.until)? })
 }
 
-pub(crate) async fn keys(client: &Client, command: Keys) -> anyhow::Result<()> {
+pub(crate) async fn keys(client: &mut Client, command: Keys) -> anyhow::Result<()> {
     match command {
         Keys::RotateSigning { service } => {
             let request = client.operation(&service, RotateSigningKeyRequest {});
@@ -335,9 +364,10 @@ pub(crate) async fn keys(client: &Client, command: Keys) -> anyhow::Result<()> {
 }
 
 /// Goes on until nothing is left under an older key. May be cut anywhere: the next run goes on there.
-async fn reencrypt(client: &Client, service: &str) -> anyhow::Result<()> {
+async fn reencrypt(client: &mut Client, service: &str) -> anyhow::Result<()> {
     let mut total = 0;
     loop {
+        client.keep_fresh().await?;
         let state = patiently(|| {
             let (mut keys, request) = (client.keys(), client.operation(service, ReencryptFieldsRequest {}));
             async move { keys.reencrypt_fields(request).await }

@@ -108,7 +108,7 @@ fn options(run: PathBuf, tools: PathBuf, port: u16, talk: bool) -> anyhow::Resul
     let environment = [
         ("HERSYS_LIMIT_PER_PRINCIPAL", "5000"),
         ("HERSYS_LIMIT_PER_ADDRESS", "20000"),
-        ("HERSYS_LIMIT_ANONYMOUS", "500"),
+        ("HERSYS_LIMIT_ANONYMOUS", "5000"),
     ];
     let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
     Ok(Options { run, tools, binaries, environment, port, demo: true, talk })

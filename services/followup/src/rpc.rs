@@ -311,7 +311,8 @@ impl Followups {
         let case_id = worklist::lock_emergency(&mut tx, id).await?.ok_or(Error::NotFound("alert"))?;
         let case = cases::find(&mut tx, &[case_id]).await?.remove(&case_id).ok_or(Error::NotFound("alert"))?;
         let now = self.clock.now();
-        if !cases::relations(&case, caller, &self.base.directory, now).iter().copied().any(may_work) {
+        let told = |relation: &Relation| matches!(relation, Relation::ResponsibleCentre | Relation::ReceivingCentre);
+        if !cases::relations(&case, caller, &self.base.directory, now).iter().any(told) {
             return Err(Error::NotFound("alert"));
         }
         if let Some(answer) = once::claim(&mut tx, &self.base.vault, &key).await? {

@@ -202,7 +202,7 @@ pub(crate) async fn relist(conn: &mut PgConnection, cases: &[(Uuid, Vec<Uuid>)])
 /// Which tasks are closed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Closing {
-    /// The episode has ended.
+    /// The episode has ended. What tells of an emergency access stays until the centre has seen it.
     Everything,
     /// Somebody reached the person: overdue reports, and the alerts this worker has taken.
     By(Uuid),
@@ -224,7 +224,8 @@ pub(crate) async fn close_tasks(
     };
     let closed: Vec<Uuid> = sqlx::query_scalar(
         "update task set closed_at = $3
-         where case_id = any($1) and closed_at is null and ($2::uuid is null or kind = 1 or owner_user = $2)
+         where case_id = any($1) and closed_at is null and kind <> 4
+           and ($2::uuid is null or kind = 1 or owner_user = $2)
          returning task_id",
     )
     .bind(cases)
@@ -244,7 +245,7 @@ pub(crate) async fn close_tasks(
 
 /// The case of an open task that tells of an emergency access, locked.
 pub(crate) async fn lock_emergency(conn: &mut PgConnection, id: Uuid) -> sqlx::Result<Option<Uuid>> {
-    sqlx::query_scalar("select case_id from task where task_id = $1 and kind = $2 for update")
+    sqlx::query_scalar("select case_id from task where task_id = $1 and kind = $2 and closed_at is null for update")
         .bind(id)
         .bind(i16::try_from(i32::from(TaskKind::EmergencyAccess)).unwrap_or(0))
         .fetch_optional(conn)

@@ -145,6 +145,10 @@ impl Limits {
         self.principals.retain_recent();
         self.addresses.retain_recent();
         self.anonymous.retain_recent();
+        if let Ok(mut systems) = self.systems.lock() {
+            // Made anew with the next call, full: what is forgotten has been quiet, or starts a second early.
+            systems.clear();
+        }
     }
 }
 

@@ -22,7 +22,21 @@ alter table session
     -- When both factors were last given.
     add column authenticated_at timestamptz not null default now(),
     -- The case of a proxy; a patient's subject is the case.
-    add column case_id          uuid;
+    add column case_id          uuid,
+    -- Wrong codes or passwords in a row within the session.
+    add column failures         integer     not null default 0;
+
+-- Hashes of a new enrolment's recovery codes, until its authenticator is proved.
+alter table challenge
+    add column recovery    bytea[],
+    -- The known device that the first factor came from.
+    add column device_hash bytea;
+create index challenge_subject on challenge (subject);
+
+-- Answers that hold a secret are forgotten after some minutes.
+create index request_secret on request (created_at)
+    where response is not null
+      and rpc in ('IssueUser', 'ResetUser', 'ImportUsers', 'IssuePatientCode', 'NameProxy');
 
 -- Devices that have been signed in on: guesses from elsewhere do not slow them down.
 create table device (

@@ -26,6 +26,9 @@ pub const HARD_STOP: i32 = 100;
 /// Attempts in a row after which a device is known no longer.
 pub const DEVICE_STOP: i32 = 20;
 
+/// Wrong codes or passwords in a row within a session after which it ends.
+pub const SESSION_STOP: i32 = 10;
+
 /// The rests of staff and devices, as columns.
 pub fn rests() -> (&'static [i32], &'static [f64]) {
     (&RESTS.0, &RESTS.1)

@@ -84,16 +84,25 @@ pub(crate) async fn organisations(
         }
         answers.push(answer);
     }
-    let answer = ImportOrganisationsResponse { rows: answers };
+    let mut answer = ImportOrganisationsResponse { rows: answers };
     if request.dry_run {
         return Ok(answer);
     }
-    contracts::insert_many(&mut tx, &new).await?;
-    for organisation in made {
+    let stored: HashSet<String> =
+        contracts::insert_many(&mut tx, &new).await?.into_iter().map(|id| id.to_string()).collect();
+    // Somebody else's list was faster, or the prefecture is there: that row is told so, and the others are made.
+    for row in answer.rows.iter_mut().filter(|row| row.outcome == i32::from(ImportOutcome::Created)) {
+        if !stored.contains(&row.organisation_id) {
+            row.outcome = ImportOutcome::Refused.into();
+            row.organisation_id.clear();
+            "is there already / 登録済みです".clone_into(&mut row.message);
+        }
+    }
+    for organisation in made.into_iter().filter(|made| stored.contains(&made.organisation_id)) {
         let changed = OrganisationChanged { organisation: Some(organisation), version: 1 };
         outbox::add(&mut tx, "organisation.changed", &changed).await?;
     }
-    let ids: Vec<Uuid> = new.iter().map(|new| new.id).collect();
+    let ids: Vec<Uuid> = new.iter().map(|new| new.id).filter(|id| stored.contains(&id.to_string())).collect();
     audit::record(&mut tx, &act(caller, "ImportOrganisations", key.request_id), &ids).await?;
     once::answer(&mut tx, identity.vault(), &key, &answer).await?;
     tx.commit().await?;
@@ -197,6 +206,9 @@ fn of_gmis(cell: &impl Fn(&str) -> String) -> Result<(Organisation, String), (St
         return Err(("医療機関名".to_owned(), "is required / 必須です".to_owned()));
     }
     let (code, municipality) = (cell("医療機関コード"), cell("全国地方公共団体コード"));
+    if code.len() != 10 || !code.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(("医療機関コード".to_owned(), "is ten digits / 10桁の数字です".to_owned()));
+    }
     let prefecture = municipality.get(..2).and_then(|digits| digits.parse().ok()).unwrap_or(0);
     let organisation = Organisation {
         kind: Kind::Hospital.into(),

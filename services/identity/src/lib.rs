@@ -50,5 +50,6 @@ pub async fn run(mut base: Base) -> anyhow::Result<()> {
     }
     base.listen(events::Hears::new(&base)?)?;
     messages::start_courier(&identity)?;
+    messages::start_forgetting(&identity);
     base.serve(|routes| rpc::routes(routes, identity)).await
 }

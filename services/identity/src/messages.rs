@@ -19,7 +19,7 @@ use lettre::{
 };
 use prost::Message as _;
 use proto::identity::{ListMessagesRequest, ListMessagesResponse, Message};
-use runtime::clock;
+use runtime::{clock, problem::text};
 use sqlx::PgConnection;
 use uuid::Uuid;
 use vault::{Place, Vault};
@@ -78,6 +78,13 @@ pub(crate) async fn list(
     caller: &Caller,
     request: &ListMessagesRequest,
 ) -> Result<ListMessagesResponse, Error> {
+    if identity.base.settings().post.smtp.is_some() {
+        // What waits for a provider is between the system and the person.
+        return Err(Error::Precondition(text(
+            "配信事業者が設定されているため、表示できません。",
+            "A provider delivers messages: they are not shown.",
+        )));
+    }
     let mut tx = identity.base.pool.begin().await?;
     let rows = store::list_messages(&mut tx, page::size(request.page_size)).await?;
     let mut messages = Vec::with_capacity(rows.len());
@@ -97,6 +104,23 @@ fn opened(vault: &Vault, id: Uuid, sealed: &[u8]) -> Result<Message, Error> {
     Message::decode(plain.as_slice()).map_err(|error| Error::Internal(error.into()))
 }
 
+/// Forgets the answers that hold a secret: who lost one asks for a new one. Ten minutes are enough to ask again after a lost
+/// response.
+pub(crate) fn start_forgetting(identity: &Identity) {
+    let (pool, stop) = (identity.base.pool.clone(), identity.base.shutdown.clone());
+    identity.base.shutdown.spawn("forgetting", async move {
+        loop {
+            if let Err(error) = store::forget_secret_answers(&pool).await {
+                tracing::warn!(error = ?error.as_database_error().and_then(sqlx::error::DatabaseError::code), "Could not forget answers");
+            }
+            tokio::select! {
+                () = stop.requested() => return,
+                () = tokio::time::sleep(Duration::from_mins(1)) => {}
+            }
+        }
+    });
+}
+
 /// Hands messages to the provider until the process is to stop. Without a mail server there is no courier.
 ///
 /// # Errors
@@ -107,7 +131,8 @@ pub(crate) fn start_courier(identity: &Identity) -> anyhow::Result<()> {
     identity.base.shutdown.spawn("courier", async move {
         loop {
             match courier.round().await {
-                Ok(true) => continue,
+                Ok(true) if !stop.is_requested() => continue,
+                Ok(true) => return,
                 Ok(false) => {}
                 Err(error) => tracing::warn!(error = %format!("{error:#}"), "Could not deliver messages"),
             }
@@ -164,6 +189,10 @@ impl Courier {
         };
         let message = opened(self.identity.vault(), id, &sealed).map_err(|error| anyhow::anyhow!("{error}"))?;
         if self.send(&message).await.is_ok() {
+            store::delivered(&mut *pool.acquire().await?, id).await?;
+        } else if tries >= TRIES {
+            // A code that nobody waits for any more, or an address that is none: nothing of it is kept.
+            tracing::warn!(%id, "A message was given up");
             store::delivered(&mut *pool.acquire().await?, id).await?;
         } else {
             // The provider's words may hold the address: they stay out of the log.

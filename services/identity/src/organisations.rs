@@ -60,7 +60,7 @@ pub(crate) async fn create(
     let act = Act {
         actor: Actor::Caller(caller),
         rpc: "CreateOrganisation",
-        groups: &[],
+        groups: &[3],
         request_id: Some(key.request_id),
         on_behalf_of: None,
     };
@@ -201,7 +201,7 @@ pub(crate) async fn update(
     let act = Act {
         actor: Actor::Caller(caller),
         rpc: "UpdateOrganisation",
-        groups: &[],
+        groups: &[3],
         request_id: Some(key.request_id),
         on_behalf_of: None,
     };
@@ -321,6 +321,13 @@ pub(crate) fn body_of(organisation: &Organisation, caller: &Caller) -> Result<Bo
         && let Err(why) = japan::municipality::Municipality::parse(&organisation.local_government_code)
     {
         return Err(Error::invalid("organisation.local_government_code", "団体コードが正しくありません", why));
+    }
+    if organisation.catch_all && !matches!(caller.kind, OrganisationKind::Ministry | OrganisationKind::Prefecture) {
+        return Err(Error::invalid(
+            "organisation.catch_all",
+            "都道府県が指定します",
+            "is for the prefecture to say: that centre receives what no other claims",
+        ));
     }
     if kind != OrganisationKind::HealthCentre && (organisation.catch_all || !organisation.jurisdiction.is_empty()) {
         return Err(Error::invalid(

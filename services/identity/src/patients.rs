@@ -1,7 +1,7 @@
 //! Sign-in of patients and proxies, and who gives, renews and revokes it. The access ID alone opens nothing: birth date, and a
 //! code to the registered phone or mail, or the one printed for people with neither.
 
-use access::{Caller, audit, cases, classes};
+use access::{Caller, Relations, audit, cases, classes};
 use chassis::{Error, once};
 use japan::{access_id::AccessId, date};
 use proto::{
@@ -11,6 +11,7 @@ use proto::{
         RevokePatientAccessRequest, RevokePatientAccessResponse, Role, SignInPatientRequest, SignInPatientResponse,
         Tokens, VerifyPatientCodeRequest,
     },
+    options::Group,
     registry::Relation,
 };
 use runtime::{clock, problem::text};
@@ -130,7 +131,7 @@ fn printed_hash(identity: &Identity, case_id: Uuid, code: &str) -> Vec<u8> {
 }
 
 /// The case, where the caller works on it or is the patient. Another one does not exist for the caller.
-async fn of_caller(identity: &Identity, caller: &Caller, case_id: &str) -> Result<Uuid, Error> {
+async fn of_caller(identity: &Identity, caller: &Caller, case_id: &str) -> Result<(Uuid, Relations), Error> {
     let id = Uuid::try_parse(case_id).map_err(|_| Error::NotFound("case"))?;
     let case = cases::ask(&identity.registry, id).await?.ok_or(Error::NotFound("case"))?;
     let relations = cases::relations(&case, caller, &identity.base.directory, identity.clock.now());
@@ -149,7 +150,7 @@ async fn of_caller(identity: &Identity, caller: &Caller, case_id: &str) -> Resul
         )
     };
     if relations.iter().any(may) {
-        return Ok(id);
+        return Ok((id, relations));
     }
     Err(Error::Denied(text(
         "この方の利用者IDを管理する権限がありません。",
@@ -166,7 +167,7 @@ pub(crate) async fn issue_code(
     if caller.is_citizen() {
         return Err(Error::Denied(text("医療機関または保健所が発行します。", "Staff issue printed codes.")));
     }
-    let case_id = of_caller(identity, caller, &request.case_id).await?;
+    let (case_id, _) = of_caller(identity, caller, &request.case_id).await?;
     let mut tx = identity.base.pool.begin().await?;
     if let Some(answer) = once::claim(&mut tx, identity.vault(), &key).await? {
         return Ok(answer);
@@ -189,7 +190,7 @@ pub(crate) async fn revoke(
     request: RevokePatientAccessRequest,
 ) -> Result<RevokePatientAccessResponse, Error> {
     let key = once::key(identity.vault(), caller, "RevokePatientAccess", &request.request_id, &request)?;
-    let case_id = of_caller(identity, caller, &request.case_id).await?;
+    let (case_id, _) = of_caller(identity, caller, &request.case_id).await?;
     let mut tx = identity.base.pool.begin().await?;
     if let Some(answer) = once::claim(&mut tx, identity.vault(), &key).await? {
         return Ok(answer);
@@ -198,6 +199,10 @@ pub(crate) async fn revoke(
         return Err(Error::Unavailable);
     }
     sessions::end_all(identity, &mut tx, case_id).await?;
+    // Whoever had the ID may have named somebody in the patient's place.
+    for proxy in proxies::dismiss_named_by(&mut tx, case_id).await? {
+        sessions::end_all(identity, &mut tx, proxy).await?;
+    }
     audit::record(&mut tx, &act(caller, key.rpc, key.request_id), &[case_id]).await?;
     let answer = RevokePatientAccessResponse {};
     once::answer(&mut tx, identity.vault(), &key, &answer).await?;
@@ -211,7 +216,19 @@ pub(crate) async fn name_proxy(
     request: NameProxyRequest,
 ) -> Result<NameProxyResponse, Error> {
     let key = once::key(identity.vault(), caller, "NameProxy", &request.request_id, &request)?;
-    let case_id = of_caller(identity, caller, &request.case_id).await?;
+    let (case_id, relations) = of_caller(identity, caller, &request.case_id).await?;
+    let refused = classes::unwritable(&request, &relations);
+    if !refused.is_empty() {
+        return Err(Error::Invalid(refused));
+    }
+    // Nobody hands on what the own ID does not see.
+    let shown = [Group::Identity, Group::Contact, Group::Clinical, Group::Followup];
+    if shown.into_iter().any(|group| caller.hidden.hides(group)) {
+        return Err(Error::Denied(text(
+            "閲覧範囲が限られた ID では代理人を登録できません。",
+            "An ID with narrowed sight names no proxies.",
+        )));
+    }
     let birth_date = date::parse(&request.birth_date)
         .map_err(|why| Error::invalid("birth_date", "生年月日を確認してください", why))?;
     let contact = if request.phone.is_empty() {
@@ -261,7 +278,7 @@ pub(crate) async fn list_proxies(
     caller: &Caller,
     request: &ListProxiesRequest,
 ) -> Result<ListProxiesResponse, Error> {
-    let case_id = of_caller(identity, caller, &request.case_id).await?;
+    let (case_id, _) = of_caller(identity, caller, &request.case_id).await?;
     let mut tx = identity.base.pool.begin().await?;
     let rows = proxies::of_case(&mut tx, case_id).await?;
     let act = audit::Act { request_id: None, ..act(caller, "ListProxies", Uuid::nil()) };
@@ -280,7 +297,7 @@ pub(crate) async fn dismiss_proxy(
     request: DismissProxyRequest,
 ) -> Result<DismissProxyResponse, Error> {
     let key = once::key(identity.vault(), caller, "DismissProxy", &request.request_id, &request)?;
-    let case_id = of_caller(identity, caller, &request.case_id).await?;
+    let (case_id, _) = of_caller(identity, caller, &request.case_id).await?;
     let proxy_id = Uuid::try_parse(&request.proxy_id).map_err(|_| Error::NotFound("proxy"))?;
     let mut tx = identity.base.pool.begin().await?;
     if let Some(answer) = once::claim(&mut tx, identity.vault(), &key).await? {

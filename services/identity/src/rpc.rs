@@ -140,7 +140,7 @@ impl IdentityService for Identity {
     }
 
     async fn get_jwks(&self, _: Request<GetJwksRequest>) -> Result<Response<GetJwksResponse>, Status> {
-        Ok(Response::new(GetJwksResponse { jwks_json: self.base.signer.jwks() }))
+        Ok(Response::new(GetJwksResponse { jwks_json: self.base.signer.live_jwks() }))
     }
 
     async fn create_organisation(

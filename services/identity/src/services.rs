@@ -2,6 +2,7 @@
 
 use access::{
     Caller, audit,
+    caller::Hidden,
     token::{AUDIENCE, ISSUER},
 };
 use chassis::{Error, once};
@@ -10,6 +11,7 @@ use proto::identity::{
     CreateServiceAccountRequest, DisableServiceAccountRequest, ExchangeAssertionRequest, ReplaceServiceKeysRequest,
     Role, ServiceAccount, Tokens,
 };
+use runtime::problem::text;
 use serde::Deserialize;
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
@@ -57,6 +59,7 @@ pub(crate) async fn create(
             ));
         }
     }
+    full_sight(caller)?;
     let mut tx = identity.base.pool.begin().await?;
     in_scope(&mut tx, caller, target).await?;
     if let Some(answer) = once::claim(&mut tx, identity.vault(), &key).await? {
@@ -87,6 +90,7 @@ pub(crate) async fn replace_keys(
 ) -> Result<ServiceAccount, Error> {
     let key = once::key(identity.vault(), caller, "ReplaceServiceKeys", &request.request_id, &request)?;
     check_keys(&request.jwks_json)?;
+    full_sight(caller)?;
     change(identity, caller, &request.service_account_id, key, Some(request.jwks_json), false).await
 }
 
@@ -109,7 +113,7 @@ async fn change(
 ) -> Result<ServiceAccount, Error> {
     let id = Uuid::try_parse(id).map_err(|_| Error::NotFound("service account"))?;
     let mut tx = identity.base.pool.begin().await?;
-    let row = accounts::find_service(&mut tx, id).await?.ok_or(Error::NotFound("service account"))?;
+    let row = accounts::lock_service(&mut tx, id).await?.ok_or(Error::NotFound("service account"))?;
     in_scope(&mut tx, caller, row.organisation_id).await.map_err(|_| Error::NotFound("service account"))?;
     if let Some(answer) = once::claim(&mut tx, identity.vault(), &key).await? {
         return Ok(answer);
@@ -124,6 +128,17 @@ async fn change(
     once::answer(&mut tx, identity.vault(), &key, &answer).await?;
     tx.commit().await?;
     Ok(answer)
+}
+
+/// A system sees what its scopes name: an administrator with narrowed sight makes none, and gives none a key.
+fn full_sight(caller: &Caller) -> Result<(), Error> {
+    if caller.hidden == Hidden::default() {
+        return Ok(());
+    }
+    Err(Error::Denied(text(
+        "閲覧範囲が限られた ID では他システムの ID を管理できません。",
+        "An ID with narrowed sight manages no accounts of other systems.",
+    )))
 }
 
 /// Tokens for an assertion. Whatever is wrong with it, the answer is the same.
@@ -148,6 +163,11 @@ pub(crate) async fn exchange(identity: &Identity, request: &ExchangeAssertionReq
         return Err(Error::Unauthenticated);
     }
     let mut tx = identity.base.pool.begin().await?;
+    // Again, in the transaction that uses the assertion up: it may have been disabled meanwhile.
+    accounts::lock_service(&mut tx, row.service_account_id)
+        .await?
+        .filter(|row| row.disabled_at.is_none())
+        .ok_or(Error::Unauthenticated)?;
     let jti = identity.hash_of(&format!("jti|{}|{}", row.service_account_id, assertion.jti));
     if !accounts::use_assertion(&mut tx, &jti, expires_at).await? {
         return Err(Error::Unauthenticated);

@@ -12,7 +12,7 @@ use proto::identity::{
     Session as SessionView, SignInRequest, SignInResponse, SignOutResponse, StepUpRequest, Tokens, VerifyOtpRequest,
     VerifyRecoveryCodeRequest,
 };
-use runtime::clock;
+use runtime::{clock, problem::text};
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 use totp_rs::{Builder, Totp};
@@ -33,7 +33,7 @@ pub(crate) async fn sign_in(identity: &Identity, request: SignInRequest) -> Resu
     let now = identity.clock.now();
     // Turned away before it counts: a storm must not make anybody's credential rest.
     let turn = identity.hashing.admit()?;
-    let account = counted(identity, &request.login, &request.device_token).await?;
+    let (account, device) = counted(identity, &request.login, &request.device_token).await?;
     let resting = account.as_ref().is_some_and(|a| a.next_try_at.is_some_and(|at| now < at));
     let hash = account.as_ref().filter(|_| !resting).map(|a| a.secret_hash.clone());
     let fits = identity.verify(turn, request.password, hash).await?;
@@ -46,26 +46,33 @@ pub(crate) async fn sign_in(identity: &Identity, request: SignInRequest) -> Resu
     let (challenge, challenge_hash) = identity.secret()?;
     let mut conn = identity.base.pool.acquire().await?;
     store::insert_challenge(&mut conn, &challenge_hash, account.user_id, step, None, now + CHALLENGE).await?;
+    if let Some(device) = device {
+        store::note_device(&mut conn, &challenge_hash, &device).await?;
+    }
     Ok(SignInResponse { challenge, next_step: next_step.into() })
 }
 
 /// The account of a log-in, the attempt counted before anything is checked: on the device where it is known, so that guesses
 /// from elsewhere cannot lock its owner out, otherwise on the account.
-async fn counted(identity: &Identity, login: &str, device_token: &str) -> Result<Option<Account>, Error> {
+async fn counted(
+    identity: &Identity,
+    login: &str,
+    device_token: &str,
+) -> Result<(Option<Account>, Option<Vec<u8>>), Error> {
     let mut conn = identity.base.pool.acquire().await?;
     if !device_token.is_empty() {
         let device = identity.hash_of(device_token);
         if let Some(next_try_at) = accounts::count_device_attempt(&mut conn, &device, login, domain::rests()).await? {
             accounts::forget_device_after(&mut conn, &device, domain::DEVICE_STOP).await?;
             let account = store::find_login(&mut conn, login).await?;
-            return Ok(account.map(|account| Account { next_try_at, ..account }));
+            return Ok((account.map(|account| Account { next_try_at, ..account }), Some(device)));
         }
     }
     let account = store::count_attempt(&mut conn, login, domain::rests()).await?;
     if account.is_none() {
         accounts::note_stray(&mut conn, &identity.hash_of(login)).await?;
     }
-    Ok(account)
+    Ok((account, None))
 }
 
 /// First sign-in: the person chooses a password and gets the secret of the authenticator.
@@ -86,8 +93,11 @@ pub(crate) async fn enrol(identity: &Identity, request: EnrolRequest) -> Result<
     let totp = totp(&secret, &account.login)?;
     let sealed = identity.vault().seal(TOTP, account.user_id.as_bytes(), &secret)?;
     let mut conn = identity.base.pool.acquire().await?;
-    store::prepare_enrolment(&mut conn, &challenge_hash, &sealed, &secret_hash).await?;
-    let recovery_codes = fresh_recovery_codes(identity, &mut conn, account.user_id).await?;
+    // In force only once the authenticator is proved: whoever saw the slip changes nothing of an ID in use.
+    let (recovery_codes, recovery) = drawn_recovery_codes(identity, account.user_id)?;
+    if !store::prepare_enrolment(&mut conn, &challenge_hash, &sealed, &secret_hash, &recovery).await? {
+        return Err(Error::Unauthenticated);
+    }
     Ok(EnrolResponse {
         recovery_codes,
         otp_secret: totp_rs::Secret::from(secret).to_base32(),
@@ -129,8 +139,10 @@ pub(crate) async fn verify_otp(identity: &Identity, request: &VerifyOtpRequest) 
         if !store::finish_enrolment(&mut tx, account.user_id, &secret_hash, &sealed).await? {
             return Err(Error::Unauthenticated);
         }
+        accounts::replace_recovery_codes(&mut tx, account.user_id, &challenge.recovery.unwrap_or_default()).await?;
+        store::drop_challenges(&mut tx, account.user_id).await?;
     }
-    let tokens = open(identity, &mut tx, &account).await?;
+    let tokens = open(identity, &mut tx, &account, challenge.device_hash.as_deref()).await?;
     tx.commit().await?;
     Ok(tokens)
 }
@@ -156,33 +168,38 @@ pub(crate) async fn verify_recovery(identity: &Identity, request: &VerifyRecover
         return Err(Error::Unauthenticated);
     }
     tracing::info!(user_id = %account.user_id, "A recovery code stood for the authenticator");
-    let tokens = open(identity, &mut tx, &account).await?;
+    let tokens = open(identity, &mut tx, &account, challenge.device_hash.as_deref()).await?;
     tx.commit().await?;
     Ok(tokens)
 }
 
 /// Both factors were right: a session, and a device that is known from now on.
-async fn open(identity: &Identity, conn: &mut PgConnection, account: &Account) -> Result<Tokens, Error> {
+async fn open(
+    identity: &Identity,
+    conn: &mut PgConnection,
+    account: &Account,
+    device: Option<&[u8]>,
+) -> Result<Tokens, Error> {
     store::clear_failures(conn, account.user_id).await?;
     let session =
         store::insert_session(conn, account.user_id, false, account.organisation_id, account.role, None).await?;
-    let (device_token, device_hash) = identity.secret()?;
-    accounts::remember_device(conn, &device_hash, account.user_id).await?;
+    // A device that is known keeps the token it has.
+    let device_token = if let Some(hash) = device {
+        accounts::remember_device(conn, hash, account.user_id).await?;
+        String::new()
+    } else {
+        let (token, hash) = identity.secret()?;
+        accounts::remember_device(conn, &hash, account.user_id).await?;
+        token
+    };
     let (tokens, _) = tokens(identity, conn, &session).await?;
     Ok(Tokens { device_token, ..tokens })
 }
 
 /// A fresh one-time code within a session.
 pub(crate) async fn step_up(identity: &Identity, caller: &Caller, request: &StepUpRequest) -> Result<Tokens, Error> {
-    let mut conn = identity.base.pool.acquire().await?;
-    let login = store::find_account(&mut conn, caller.user_id).await?.ok_or(Error::Unauthenticated)?.login;
     let now = identity.clock.now();
-    // Counted like a sign-in: codes are not guessed without end here either.
-    let account = store::count_attempt(&mut conn, &login, domain::rests()).await?.ok_or(Error::Unauthenticated)?;
-    drop(conn);
-    if account.next_try_at.is_some_and(|at| now < at) || account.disabled_at.is_some() {
-        return Err(Error::Unauthenticated);
-    }
+    let account = counted_on_session(identity, caller).await?;
     let sealed = account.totp_sealed.clone().ok_or(Error::Unauthenticated)?;
     let secret = identity.vault().open(TOTP, account.user_id.as_bytes(), &sealed)?;
     let seconds = u64::try_from(now.unix_timestamp()).unwrap_or(0);
@@ -191,7 +208,6 @@ pub(crate) async fn step_up(identity: &Identity, caller: &Caller, request: &Step
     if !store::accept_step(&mut tx, account.user_id, i64::try_from(step).unwrap_or(i64::MAX)).await? {
         return Err(Error::Unauthenticated);
     }
-    store::clear_failures(&mut tx, account.user_id).await?;
     let session = store::step_up(&mut tx, caller.session_id).await?.ok_or(Error::Unauthenticated)?;
     // The session's refresh token stays good: only the access token is new.
     let tokens = access_token(identity, &mut tx, &session, String::new()).await?;
@@ -231,28 +247,43 @@ pub(crate) async fn end_one(
     Ok(EndSessionResponse {})
 }
 
+/// The account behind a session, the attempt counted on the session before anything is checked: neither codes nor passwords
+/// are guessed without end from a stolen one, and strangers' guesses elsewhere do not hold up its owner.
+async fn counted_on_session(identity: &Identity, caller: &Caller) -> Result<Account, Error> {
+    if caller.is_citizen() || caller.scopes.is_some() {
+        return Err(Error::Denied(text("職員のIDに限ります。", "This is for people at work.")));
+    }
+    let now = identity.clock.now();
+    let mut tx = identity.base.pool.begin().await?;
+    let session = store::lock_session(&mut tx, caller.session_id).await?.ok_or(Error::Unauthenticated)?;
+    if now - session.used_at > IDLE || now - session.created_at > ABSOLUTE {
+        return Err(Error::Unauthenticated);
+    }
+    let in_time = accounts::count_on_session(&mut tx, caller.session_id, domain::SESSION_STOP).await?;
+    if !in_time {
+        end(identity, &mut tx, caller.session_id).await?;
+    }
+    let account = store::find_account(&mut tx, caller.user_id).await?;
+    tx.commit().await?;
+    account.filter(|account| in_time && account.disabled_at.is_none()).ok_or(Error::Unauthenticated)
+}
+
 /// A new password; every other session ends.
 pub(crate) async fn change_password(
     identity: &Identity,
     caller: &Caller,
     request: ChangePasswordRequest,
 ) -> Result<ChangePasswordResponse, Error> {
-    let now = identity.clock.now();
-    let mut conn = identity.base.pool.acquire().await?;
-    let login = store::find_account(&mut conn, caller.user_id).await?.ok_or(Error::Unauthenticated)?.login;
-    refuse_easy(&request.new_password, &login)?;
     let turn = identity.hashing.admit()?;
-    let account = store::count_attempt(&mut conn, &login, domain::rests()).await?.ok_or(Error::Unauthenticated)?;
-    drop(conn);
-    let resting = account.next_try_at.is_some_and(|at| now < at);
-    let hash = Some(account.secret_hash.clone()).filter(|_| !resting);
-    if !identity.verify(turn, request.current_password, hash).await? {
+    let account = counted_on_session(identity, caller).await?;
+    refuse_easy(&request.new_password, &account.login)?;
+    if !identity.verify(turn, request.current_password, Some(account.secret_hash.clone())).await? {
         return Err(Error::invalid("current_password", "パスワードが違います", "is not the password in use"));
     }
     let secret_hash = identity.hashing.hash(identity.hashing.admit()?, request.new_password).await?;
     let mut tx = identity.base.pool.begin().await?;
     accounts::set_password(&mut tx, caller.user_id, &secret_hash).await?;
-    store::clear_failures(&mut tx, caller.user_id).await?;
+    store::drop_challenges(&mut tx, caller.user_id).await?;
     for session in accounts::end_sessions(&mut tx, caller.user_id, Some(caller.session_id)).await? {
         announce_end(identity, &mut tx, session).await?;
     }
@@ -264,6 +295,7 @@ pub(crate) async fn replace_recovery_codes(
     identity: &Identity,
     caller: &Caller,
 ) -> Result<ReplaceRecoveryCodesResponse, Error> {
+    counted_on_session(identity, caller).await?;
     let mut tx = identity.base.pool.begin().await?;
     let recovery_codes = fresh_recovery_codes(identity, &mut tx, caller.user_id).await?;
     tx.commit().await?;
@@ -276,10 +308,15 @@ async fn fresh_recovery_codes(
     conn: &mut PgConnection,
     user_id: Uuid,
 ) -> Result<Vec<String>, Error> {
-    let codes = (0..10).map(|_| drawn_code(24)).collect::<Result<Vec<_>, _>>()?;
-    let hashes: Vec<Vec<u8>> = codes.iter().map(|code| recovery_hash(identity, user_id, code)).collect();
+    let (codes, hashes) = drawn_recovery_codes(identity, user_id)?;
     accounts::replace_recovery_codes(conn, user_id, &hashes).await?;
     Ok(codes)
+}
+
+fn drawn_recovery_codes(identity: &Identity, user_id: Uuid) -> Result<(Vec<String>, Vec<Vec<u8>>), Error> {
+    let codes = (0..10).map(|_| drawn_code(24)).collect::<Result<Vec<_>, _>>()?;
+    let hashes = codes.iter().map(|code| recovery_hash(identity, user_id, code)).collect();
+    Ok((codes, hashes))
 }
 
 fn recovery_hash(identity: &Identity, user_id: Uuid, code: &str) -> Vec<u8> {
@@ -384,7 +421,11 @@ async fn access_token(
     let (hidden, terms_due) = if session.is_patient {
         (0, 0)
     } else {
-        let account = store::find_account(conn, session.subject).await?.ok_or(Error::Unauthenticated)?;
+        // Read here, behind whatever was waited for: an ID that was disabled or got another role meanwhile opens nothing.
+        let account = store::find_account(conn, session.subject)
+            .await?
+            .filter(|account| account.disabled_at.is_none() && account.role == session.role)
+            .ok_or(Error::Unauthenticated)?;
         (account.hidden, terms::due(role, account.terms_version, identity.clock.today_in_japan()))
     };
     let case_id = session.is_patient.then(|| session.case_id.unwrap_or(session.subject));

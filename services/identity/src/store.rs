@@ -185,6 +185,10 @@ pub(crate) struct Challenge {
     pub code_hash: Option<Vec<u8>>,
     pub totp_sealed: Option<Vec<u8>>,
     pub secret_hash: Option<String>,
+    /// The known device it comes from.
+    pub device_hash: Option<Vec<u8>>,
+    /// Hashes of a new enrolment's recovery codes.
+    pub recovery: Option<Vec<Vec<u8>>>,
     pub tries: i32,
 }
 
@@ -210,12 +214,22 @@ pub(crate) async fn insert_challenge(
     Ok(())
 }
 
+/// Notes on which known device a sign-in goes on.
+pub(crate) async fn note_device(conn: &mut PgConnection, challenge: &[u8], device: &[u8]) -> sqlx::Result<()> {
+    sqlx::query("update challenge set device_hash = $2 where challenge_hash = $1")
+        .bind(challenge)
+        .bind(device)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
 /// Counts a try before it is checked. `None` where the challenge is unknown, over, or tried too often.
 pub(crate) async fn try_challenge(conn: &mut PgConnection, hash: &[u8], most: i32) -> sqlx::Result<Option<Challenge>> {
     sqlx::query_as(
         "update challenge set tries = tries + 1
          where challenge_hash = $1 and expires_at > now() and tries < $2
-         returning subject, step, code_hash, totp_sealed, secret_hash, tries",
+         returning subject, step, code_hash, totp_sealed, secret_hash, device_hash, recovery, tries",
     )
     .bind(hash)
     .bind(most)
@@ -228,13 +242,22 @@ pub(crate) async fn prepare_enrolment(
     hash: &[u8],
     totp_sealed: &[u8],
     secret_hash: &str,
-) -> sqlx::Result<()> {
-    sqlx::query("update challenge set totp_sealed = $2, secret_hash = $3, tries = 0 where challenge_hash = $1")
-        .bind(hash)
-        .bind(totp_sealed)
-        .bind(secret_hash)
-        .execute(conn)
-        .await?;
+    recovery: &[Vec<u8>],
+) -> sqlx::Result<bool> {
+    let done =
+        sqlx::query("update challenge set totp_sealed = $2, secret_hash = $3, recovery = $4 where challenge_hash = $1")
+            .bind(hash)
+            .bind(totp_sealed)
+            .bind(secret_hash)
+            .bind(recovery)
+            .execute(conn)
+            .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// What else was begun for a subject ends.
+pub(crate) async fn drop_challenges(conn: &mut PgConnection, subject: Uuid) -> sqlx::Result<()> {
+    sqlx::query("delete from challenge where subject = $1").bind(subject).execute(conn).await?;
     Ok(())
 }
 
@@ -303,7 +326,8 @@ pub(crate) async fn touch_session(conn: &mut PgConnection, id: Uuid) -> sqlx::Re
 /// Both factors were given again within the session.
 pub(crate) async fn step_up(conn: &mut PgConnection, id: Uuid) -> sqlx::Result<Option<Session>> {
     sqlx::query_as(
-        "update session set authenticated_at = now(), used_at = now() where session_id = $1 and ended_at is null
+        "update session set authenticated_at = now(), used_at = now(), failures = 0
+         where session_id = $1 and ended_at is null
          returning session_id, subject, is_patient, organisation_id, role, created_at, used_at, authenticated_at, case_id",
     )
     .bind(id)
@@ -546,6 +570,18 @@ pub(crate) async fn printed_code(conn: &mut PgConnection, case_id: Uuid) -> sqlx
 
 pub(crate) async fn insert_message(conn: &mut PgConnection, id: Uuid, sealed: &[u8]) -> sqlx::Result<()> {
     sqlx::query("insert into message (message_id, sealed) values ($1, $2)").bind(id).bind(sealed).execute(conn).await?;
+    Ok(())
+}
+
+/// Answers of more than ten minutes ago that hold a secret: initial secrets, printed codes, access IDs.
+pub(crate) async fn forget_secret_answers(pool: &sqlx::PgPool) -> sqlx::Result<()> {
+    sqlx::query(
+        "update request set response = null
+         where created_at < now() - interval '10 minutes' and response is not null
+           and rpc in ('IssueUser', 'ResetUser', 'ImportUsers', 'IssuePatientCode', 'NameProxy')",
+    )
+    .execute(pool)
+    .await?;
     Ok(())
 }
 

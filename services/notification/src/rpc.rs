@@ -122,11 +122,12 @@ impl Notifications {
         let code = form.subject.as_ref().map(|s| s.whereabouts_code.as_str()).unwrap_or_default();
         let place = Municipality::parse(code).ok();
         let prefecture = place.map_or(caller.prefecture, |m| m.prefecture());
+        let now = self.clock.now();
         let of_prefecture = |p: u8| directory.prefecture(p).and_then(|id| directory.get(id));
         directory
-            .centre_for(place.as_ref().map(Municipality::as_str), prefecture)
+            .centre_for(place.as_ref().map(Municipality::as_str), prefecture, now)
             .or_else(|| of_prefecture(prefecture))
-            .or_else(|| directory.centre_for(None, caller.prefecture))
+            .or_else(|| directory.centre_for(None, caller.prefecture, now))
             .or_else(|| of_prefecture(caller.prefecture))
             .or_else(|| directory.get(caller.organisation_id))
             .unwrap_or_else(|| {

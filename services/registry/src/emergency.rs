@@ -72,6 +72,8 @@ impl Registry {
         };
         audit::record(&mut tx, &act, &[id]).await?;
         if let Some(answer) = once::claim(&mut tx, &self.base.vault, &key).await? {
+            // Three hours are over for a repeated answer too.
+            self.relations(&mut tx, &caller, id).await?;
             tx.commit().await?;
             return Ok(answer);
         }

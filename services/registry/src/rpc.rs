@@ -56,7 +56,8 @@ impl Registry {
         case_id: Uuid,
     ) -> Result<Relations, Error> {
         let grants = store::grants_of(conn, &[case_id]).await?;
-        let resident = if caller.role == Role::LodgingOfficer {
+        let entrusted = !self.base.directory.entrusted_to(caller.organisation_id, self.clock.now()).is_empty();
+        let resident = if caller.role == Role::LodgingOfficer || entrusted {
             let case = store::find_cases(conn, &[case_id]).await?.pop();
             case.is_some_and(|case| case.placement == Placement::Lodging)
         } else {
@@ -89,9 +90,12 @@ impl Registry {
 
         let place = checked.municipality;
         let prefecture = place.map_or(caller.prefecture, |m| m.prefecture());
-        let centre =
-            self.base.directory.centre_for(place.as_ref().map(japan::municipality::Municipality::as_str), prefecture);
         let now = self.clock.now();
+        let centre = self.base.directory.centre_for(
+            place.as_ref().map(japan::municipality::Municipality::as_str),
+            prefecture,
+            now,
+        );
         let case_id = CaseId::new();
         let (access_id, access_sealed, access_hash) = write::mint_access_id(&self.base.vault, case_id)?;
 

@@ -99,13 +99,23 @@ pub(crate) async fn end_sessions(conn: &mut PgConnection, subject: Uuid, but: Op
     .await
 }
 
+/// Counts an attempt to step up, or at the password, on the session. `false` where there were too many.
+pub(crate) async fn count_on_session(conn: &mut PgConnection, id: Uuid, most: i32) -> sqlx::Result<bool> {
+    sqlx::query_scalar("update session set failures = failures + 1 where session_id = $1 returning failures <= $2")
+        .bind(id)
+        .bind(most)
+        .fetch_one(conn)
+        .await
+}
+
 /// Sessions of a subject that have not ended: id, beginning, last use.
 pub(crate) async fn sessions(
     conn: &mut PgConnection,
     subject: Uuid,
 ) -> sqlx::Result<Vec<(Uuid, OffsetDateTime, OffsetDateTime)>> {
     sqlx::query_as(
-        "select session_id, created_at, used_at from session where subject = $1 and ended_at is null
+        "select session_id, created_at, used_at from session
+         where subject = $1 and ended_at is null and created_at > now() - interval '12 hours'
          order by created_at desc limit 100",
     )
     .bind(subject)
@@ -250,6 +260,17 @@ pub(crate) async fn find_service(conn: &mut PgConnection, id: Uuid) -> sqlx::Res
     sqlx::query_as(
         "select service_account_id, organisation_id, name, scopes, jwks, calls_per_second, issued_by, disabled_at
          from service_account where service_account_id = $1",
+    )
+    .bind(id)
+    .fetch_optional(conn)
+    .await
+}
+
+/// The same, locked against other changes.
+pub(crate) async fn lock_service(conn: &mut PgConnection, id: Uuid) -> sqlx::Result<Option<ServiceRow>> {
+    sqlx::query_as(
+        "select service_account_id, organisation_id, name, scopes, jwks, calls_per_second, issued_by, disabled_at
+         from service_account where service_account_id = $1 for update",
     )
     .bind(id)
     .fetch_optional(conn)

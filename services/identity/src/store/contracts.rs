@@ -110,13 +110,14 @@ pub(crate) async fn by_natural_keys(conn: &mut PgConnection, keys: &[String]) ->
         .await
 }
 
-/// Organisations made by a list, in one statement.
-pub(crate) async fn insert_many(conn: &mut PgConnection, new: &[NewOrganisation]) -> sqlx::Result<()> {
-    sqlx::query(
+/// Organisations made by a list, in one statement. Returns those that were not there.
+pub(crate) async fn insert_many(conn: &mut PgConnection, new: &[NewOrganisation]) -> sqlx::Result<Vec<Uuid>> {
+    sqlx::query_scalar(
         "insert into organisation (organisation_id, version, content, kind, prefecture, parent_id, natural_key)
          select id, 1, content, kind, prefecture, parent, key
          from unnest($1::uuid[], $2::bytea[], $3::smallint[], $4::smallint[], $5::uuid[], $6::text[])
-              as n (id, content, kind, prefecture, parent, key)",
+              as n (id, content, kind, prefecture, parent, key)
+         on conflict do nothing returning organisation_id",
     )
     .bind(new.iter().map(|n| n.id).collect::<Vec<_>>())
     .bind(new.iter().map(|n| n.content.clone()).collect::<Vec<_>>())
@@ -124,9 +125,8 @@ pub(crate) async fn insert_many(conn: &mut PgConnection, new: &[NewOrganisation]
     .bind(new.iter().map(|n| n.prefecture).collect::<Vec<_>>())
     .bind(new.iter().map(|n| n.parent_id).collect::<Vec<_>>())
     .bind(new.iter().map(|n| n.natural_key.clone()).collect::<Vec<_>>())
-    .execute(conn)
-    .await?;
-    Ok(())
+    .fetch_all(conn)
+    .await
 }
 
 /// An organisation of a list.

@@ -50,6 +50,17 @@ pub(crate) async fn dismiss(conn: &mut PgConnection, case_id: Uuid, proxy_id: Uu
     Ok(done.rows_affected() == 1)
 }
 
+/// Dismisses the proxies whom the patient's own access named. Returns them.
+pub(crate) async fn dismiss_named_by(conn: &mut PgConnection, case_id: Uuid) -> sqlx::Result<Vec<Uuid>> {
+    sqlx::query_scalar(
+        "update proxy set dismissed_at = now() where case_id = $1 and named_by = $1 and dismissed_at is null
+         returning proxy_id",
+    )
+    .bind(case_id)
+    .fetch_all(conn)
+    .await
+}
+
 /// Sets the printed code. `false` where the patient is not known (yet).
 pub(crate) async fn set_code(conn: &mut PgConnection, case_id: Uuid, code_hash: &[u8]) -> sqlx::Result<bool> {
     let done = sqlx::query("update patient set code_hash = $2 where case_id = $1")

@@ -161,7 +161,7 @@ pub fn held(
     for (organisation, relation, _) in grants.filter(|(.., until)| until.is_none_or(|until| now < until)) {
         if organisation == caller.organisation_id {
             list.push(relation);
-        } else if may_entrust(relation) && entrusted.contains(&(organisation, ContractScope::Followup)) {
+        } else if may_entrust(relation, resident) && entrusted.contains(&(organisation, ContractScope::Followup)) {
             list.push(Relation::Contractor);
         }
     }
@@ -169,9 +169,14 @@ pub fn held(
     Relations::new(list, caller)
 }
 
-/// Relations whose holder may entrust the follow-up of the case.
-fn may_entrust(relation: Relation) -> bool {
-    matches!(relation, Relation::ReceivingCentre | Relation::ResponsibleCentre | Relation::Prefecture)
+/// Relations whose holder may entrust the follow-up of the case. A prefecture looks after the residents of lodging itself, and
+/// entrusts no more than that.
+fn may_entrust(relation: Relation, resident: bool) -> bool {
+    match relation {
+        Relation::ReceivingCentre | Relation::ResponsibleCentre => true,
+        Relation::Prefecture => resident,
+        _ => false,
+    }
 }
 
 /// 都道府県の宿泊療養担当職員: looks after the residents of lodging as the facility does, and after nobody else.

@@ -61,6 +61,10 @@ fn find_unwritable(message: &DynamicMessage, path: &str, relations: &Relations, 
         let here = if path.is_empty() { field.name().to_owned() } else { format!("{path}.{}", field.name()) };
         let (group, _) = classes.get(&field.number()).copied().unwrap_or((Group::Unspecified, false));
         match value {
+            // What a mask names is written too, be it with nothing.
+            Value::Message(mask) if mask.descriptor().full_name() == "google.protobuf.FieldMask" => {
+                find_masked(message, mask, &here, relations, found);
+            }
             // A message is as writable as its fields.
             Value::Message(inner) if is_ours(inner) => find_unwritable(inner, &here, relations, found),
             Value::List(items) if items.iter().any(|item| item.as_message().is_some_and(is_ours)) => {
@@ -71,17 +75,44 @@ fn find_unwritable(message: &DynamicMessage, path: &str, relations: &Relations, 
                 }
             }
             _ => {
-                let hidden = group != Group::Technical && relations.hidden().hides(group);
-                if hidden || !relations.iter().any(|relation| writes(*relation, group)) {
-                    found.push(Violation::new(
-                        here,
-                        "この項目を入力する権限がありません",
-                        "is not yours to write in this case",
-                    ));
+                if !may_write(relations, group) {
+                    found.push(not_yours(here));
                 }
             }
         }
     }
+}
+
+/// The paths of a mask that name a field of a message beside it which none of the relations may write.
+fn find_masked(
+    message: &DynamicMessage,
+    mask: &DynamicMessage,
+    here: &str,
+    relations: &Relations,
+    found: &mut Vec<Violation>,
+) {
+    let paths = mask.get_field_by_name("paths");
+    for path in paths.as_ref().and_then(|paths| paths.as_list()).unwrap_or_default().iter().filter_map(Value::as_str) {
+        for beside in message.descriptor().fields().filter_map(|field| field.kind().as_message().cloned()) {
+            let Some(named) = beside.get_field_by_name(path).filter(|_| beside.package_name().starts_with("hersys."))
+            else {
+                continue;
+            };
+            let (group, _) = classes_of(&beside).get(&named.number()).copied().unwrap_or((Group::Unspecified, false));
+            if !may_write(relations, group) {
+                found.push(not_yours(format!("{here}.{path}")));
+            }
+        }
+    }
+}
+
+fn may_write(relations: &Relations, group: Group) -> bool {
+    let hidden = group != Group::Technical && relations.hidden().hides(group);
+    !hidden && relations.iter().any(|relation| writes(*relation, group))
+}
+
+fn not_yours(field: String) -> Violation {
+    Violation::new(field, "この項目を入力する権限がありません", "is not yours to write in this case")
 }
 
 fn is_ours(message: &DynamicMessage) -> bool {

@@ -54,6 +54,11 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// Whether people work in it on a day: it exists, has opened, and is not cut off.
+    pub fn is_open(&self, day: Date) -> bool {
+        !self.suspended && self.exists.contain(day) && self.opens_on.is_none_or(|opens| opens <= day)
+    }
+
     /// What it may do on a day: nothing while cut off or outside of its dates; before it opens, only its administrator
     /// prepares.
     pub fn rights_on(&self, day: Date, role: Role) -> Rights {
@@ -167,12 +172,15 @@ impl Directory {
     }
 
     /// The health centre responsible for a municipality; without one, what catches the rest of the prefecture.
-    pub fn centre_for(&self, municipality: Option<&str>, prefecture: u8) -> Option<Arc<Entry>> {
-        let snapshot = self.snapshot.load();
-        let id = municipality
+    ///
+    /// A centre nobody can enter today receives nothing: what is its own goes on to whoever catches the rest.
+    pub fn centre_for(&self, municipality: Option<&str>, prefecture: u8, now: OffsetDateTime) -> Option<Arc<Entry>> {
+        let (snapshot, today) = (self.snapshot.load(), clock::day_in_japan(now));
+        let open = |id: &Uuid| snapshot.entries.get(id).filter(|entry| entry.is_open(today)).cloned();
+        municipality
             .and_then(|code| snapshot.centre_of.get(code))
-            .or_else(|| snapshot.catch_all.get(&prefecture))?;
-        snapshot.entries.get(id).cloned()
+            .and_then(open)
+            .or_else(|| snapshot.catch_all.get(&prefecture).and_then(open))
     }
 
     /// The prefecture's own organisation.
@@ -194,6 +202,8 @@ impl Directory {
         contracts
             .iter()
             .filter(|contract| contract.days.contain(today))
+            // Who is cut off entrusts nobody.
+            .filter(|contract| snapshot.entries.get(&contract.principal).is_none_or(|entry| entry.is_open(today)))
             .flat_map(|contract| contract.scopes.iter().map(|scope| (contract.principal, *scope)))
             .collect()
     }
@@ -280,7 +290,10 @@ impl Snapshot {
         let prefecture = u8::try_from(row.prefecture).unwrap_or(0);
         let kind = OrganisationKind::try_from(i32::from(row.kind)).unwrap_or(OrganisationKind::Unspecified);
         for code in self.claimed.remove(&id).unwrap_or_default() {
-            self.centre_of.remove(&code);
+            // Another centre may have it by now.
+            if self.centre_of.get(&code) == Some(&id) {
+                self.centre_of.remove(&code);
+            }
         }
         self.catch_all.retain(|_, centre| *centre != id);
         for code in &row.jurisdiction {

@@ -31,6 +31,10 @@ pub const LIFETIME: time::Duration = time::Duration::minutes(10);
 const REMEMBERED: usize = 20_000;
 /// Unknown key ids make us ask identity again, at most this often.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
+/// Known keys are asked for again after this long.
+const RENEW: Duration = Duration::from_mins(1);
+/// How long that may keep a caller waiting.
+const BRIEFLY: Duration = Duration::from_millis(300);
 /// No honest token is longer.
 const LONGEST: usize = 4_096;
 
@@ -134,7 +138,9 @@ impl Verifier {
             return None;
         }
         let kid = header.kid?;
-        if !self.inner.keys.load().contains_key(&kid) {
+        if self.inner.keys.load().contains_key(&kid) {
+            self.ask_again().await;
+        } else {
             self.ask().await;
         }
         let keys = self.inner.keys.load_full();
@@ -160,6 +166,19 @@ impl Verifier {
         match self.fetch().await {
             Ok(keys) => self.inner.keys.store(Arc::new(keys)),
             Err(error) => tracing::warn!(error = %format!("{error:#}"), "Could not fetch identity's keys"),
+        }
+    }
+
+    /// Asks again once a minute: a key that identity no longer names is no longer good. One caller asks, briefly; without an
+    /// answer the keys stay as they are.
+    async fn ask_again(&self) {
+        let Ok(mut asked) = self.inner.asked.try_lock() else { return };
+        if asked.is_some_and(|at| at.elapsed() < RENEW) {
+            return;
+        }
+        *asked = Some(Instant::now());
+        if let Ok(Ok(keys)) = tokio::time::timeout(BRIEFLY, self.fetch()).await {
+            self.inner.keys.store(Arc::new(keys));
         }
     }
 

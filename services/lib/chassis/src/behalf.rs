@@ -18,11 +18,16 @@ pub fn of(directory: &Directory, caller: &Caller, institution_id: &str) -> Resul
     if !matches!(caller.kind, Kind::HealthCentre | Kind::City) {
         return Err(Error::Denied(text("代行入力は保健所が行います。", "Only a centre enters on behalf of others.")));
     }
+    let today = runtime::Clock.today_in_japan();
     let fits = |kind| matches!(kind, Kind::Clinic | Kind::Hospital | Kind::Laboratory | Kind::QuarantineStation);
     Uuid::try_parse(institution_id)
         .ok()
         .and_then(|id| directory.get(id))
-        .filter(|entry| fits(entry.kind) && entry.rights != Rights::Entry && entry.prefecture == caller.prefecture)
+        .filter(|entry| {
+            fits(entry.kind)
+                && (entry.rights != Rights::Entry || !entry.is_open(today))
+                && entry.prefecture == caller.prefecture
+        })
         .map(|entry| Some(entry.id))
         .ok_or_else(|| {
             Error::invalid(

@@ -62,10 +62,11 @@ impl Stored {
 pub(crate) fn start(service: &'static str, pool: PgPool, signer: Signer, shutdown: &Shutdown) {
     let stop = shutdown.clone();
     shutdown.spawn("sealer", async move {
+        let mut known = None;
         loop {
-            match go_on(service, &pool, &signer).await {
+            match go_on(service, &pool, &signer, &mut known).await {
                 // More is waiting.
-                Ok(sealed) if sealed == BATCH => continue,
+                Ok(sealed) if sealed == BATCH && !stop.is_requested() => continue,
                 Ok(_) => {}
                 Err(error) => tracing::warn!(error = %format!("{error:#}"), "Could not seal the audit trail"),
             }
@@ -78,7 +79,15 @@ pub(crate) fn start(service: &'static str, pool: PgPool, signer: Signer, shutdow
 }
 
 /// Seals the next rows and signs where it is time. Returns how many were sealed.
-async fn go_on(service: &str, pool: &PgPool, signer: &Signer) -> anyhow::Result<i64> {
+///
+/// `known` is the end of the chain as this process last saw it. A chain that no longer holds it was tampered with: nothing is
+/// sealed or signed on top of that, so that it shows.
+async fn go_on(
+    service: &str,
+    pool: &PgPool,
+    signer: &Signer,
+    known: &mut Option<(i64, Vec<u8>)>,
+) -> anyhow::Result<i64> {
     let mut tx = pool.begin().await?;
     // One sealer per service: the other replicas look again later.
     let alone: bool = sqlx::query_scalar("select pg_try_advisory_xact_lock(9)").fetch_one(&mut *tx).await?;
@@ -94,10 +103,18 @@ async fn go_on(service: &str, pool: &PgPool, signer: &Signer) -> anyhow::Result<
     .bind(BATCH)
     .fetch_all(&mut *tx)
     .await?;
+    if let Some((place, seal)) = known.as_ref().filter(|(place, _)| *place > 0) {
+        let stored: Option<Vec<u8>> = sqlx::query_scalar("select seal from audit_seal where place = $1")
+            .bind(place)
+            .fetch_optional(&mut *tx)
+            .await?;
+        anyhow::ensure!(stored.as_ref() == Some(seal), "the chain was changed at or before place {place}");
+    }
     let (place, before) = end_of_chain(&mut tx).await?;
     if rows.is_empty() {
         sign(service, &mut tx, signer, place, &before).await?;
         tx.commit().await?;
+        *known = Some((place, before));
         return Ok(0);
     }
     let count = i64::try_from(rows.len())?;
@@ -125,6 +142,7 @@ async fn go_on(service: &str, pool: &PgPool, signer: &Signer) -> anyhow::Result<
         .await?;
     sign(service, &mut tx, signer, last_place, &last).await?;
     tx.commit().await?;
+    *known = Some((last_place, last));
     Ok(count)
 }
 

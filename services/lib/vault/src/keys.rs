@@ -50,6 +50,8 @@ pub(crate) struct Keys {
     pub(crate) generations: HashMap<u32, DataKey>,
     pub(crate) current: u32,
     pub(crate) newest: u32,
+    /// Whether every process has long been sealing with the newest.
+    pub(crate) settled: bool,
 }
 
 impl Vault {
@@ -115,7 +117,7 @@ impl Vault {
     pub(crate) fn for_tests(service: &'static str) -> Self {
         let wrapping = Wrapping(LessSafeKey::new(UnboundKey::new(&AES_256_GCM_SIV, &[7; KEY]).unwrap()));
         let generations = HashMap::from([0_u8, 1].map(|n| (u32::from(n), DataKey::new(&[n; KEY], service))));
-        Self::from_keys(service, wrapping, Keys { generations, current: 1, newest: 1 }).unwrap()
+        Self::from_keys(service, wrapping, Keys { generations, current: 1, newest: 1, settled: true }).unwrap()
     }
 
     fn from_keys(service: &'static str, wrapping: Wrapping, mut keys: Keys) -> anyhow::Result<Self> {
@@ -126,17 +128,20 @@ impl Vault {
 }
 
 async fn read(wrapping: &Wrapping, service: &str, pool: &PgPool) -> anyhow::Result<Keys> {
-    let rows: Vec<(i32, Vec<u8>, bool)> =
-        sqlx::query_as("select generation, wrapped, used_from <= now() from vault_key order by generation")
-            .fetch_all(pool)
-            .await
-            .context("read the data keys")?;
-    let mut keys = Keys { generations: HashMap::new(), current: 0, newest: 0 };
-    for (generation, wrapped, in_use) in rows {
+    let rows: Vec<(i32, Vec<u8>, bool, bool)> = sqlx::query_as(
+        "select generation, wrapped, used_from <= now(), used_from <= now() - make_interval(secs => $1)
+         from vault_key order by generation",
+    )
+    .bind(KNOWN_AFTER.as_secs_f64())
+    .fetch_all(pool)
+    .await
+    .context("read the data keys")?;
+    let mut keys = Keys { generations: HashMap::new(), current: 0, newest: 0, settled: false };
+    for (generation, wrapped, in_use, settled) in rows {
         let key = unwrap(&wrapping.0, service, generation, &wrapped)?;
         let generation = u32::try_from(generation)?;
         keys.generations.insert(generation, DataKey::new(&key, service));
-        keys.newest = generation;
+        (keys.newest, keys.settled) = (generation, settled);
         if in_use {
             keys.current = generation;
         }

@@ -62,9 +62,9 @@ impl Vault {
     /// # Errors
     /// When the database refuses or a value does not open.
     pub async fn reencrypt(&self, pool: &PgPool, columns: &[Sealed]) -> anyhow::Result<Progress> {
-        let (current, newest) = self.generations();
-        if current != newest {
-            // The new key is not in use yet: sealing now would use the old one.
+        let (current, _) = self.generations();
+        if !self.inner.keys.load().settled {
+            // Another process may still seal with the old key, or commit what it sealed: that would be passed by.
             return Ok(Progress { reencrypted: 0, more: true });
         }
         let generation = i32::try_from(current)?;

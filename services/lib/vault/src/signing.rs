@@ -1,6 +1,6 @@
 //! ES256 signatures that others can check: tokens and receipts.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
@@ -32,7 +32,11 @@ struct State {
     kid: String,
     key: EncodingKey,
     jwks: Jwks,
+    live: Jwks,
 }
+
+/// What a key that was replaced may still prove to those who ask for live keys: the longest life of a token, and some skew.
+const OUTLIVES: Duration = Duration::from_mins(11);
 
 impl Signer {
     /// Loads the signing keys, making the first one where there is none.
@@ -98,11 +102,20 @@ impl Signer {
         jsonwebtoken::encode(&header, claims, &state.key).context("sign")
     }
 
-    /// The public keys, for whoever checks.
+    /// Every public key there was, for whoever checks what was signed long ago: receipts, checkpoints.
     pub fn jwks(&self) -> Jwks {
         self.state.load().jwks.clone()
     }
+
+    /// The public keys that sign now, are about to, or did a moment ago: for whoever checks tokens. A key that leaked and was
+    /// replaced makes no tokens from then on.
+    pub fn live_jwks(&self) -> Jwks {
+        self.state.load().live.clone()
+    }
 }
+
+/// A key as stored: id, private half, public half, whether it signs by now, whether it proves tokens.
+type Stored = (String, Vec<u8>, Vec<u8>, bool, bool);
 
 /// A key that was just drawn.
 struct NewKey {
@@ -123,17 +136,37 @@ impl NewKey {
     }
 }
 
-/// Every public key proves what it signed, for ever; the newest one in use signs.
+/// Every public key proves what it signed, for ever, except for tokens; the newest one in use signs.
 async fn read(vault: &Vault, pool: &PgPool) -> anyhow::Result<State> {
-    let rows: Vec<(String, Vec<u8>, Vec<u8>, bool)> =
-        sqlx::query_as("select kid, sealed, public, used_from <= now() from signing_key order by created_at desc, kid")
-            .fetch_all(pool)
-            .await
-            .context("read the signing keys")?;
-    let keys: Vec<_> = rows.iter().map(|(kid, _, public, _)| jwk(kid, public)).collect::<anyhow::Result<_>>()?;
-    let (kid, sealed, ..) = rows.into_iter().find(|(.., in_use)| *in_use).context("no signing key")?;
+    let stored: Vec<Stored> = sqlx::query_as(
+        "select kid, sealed, public, used_from <= now(),
+                coalesce(lead(used_from) over (order by created_at, kid) > now() - make_interval(secs => $1), true)
+         from signing_key order by created_at desc, kid",
+    )
+    .bind(OUTLIVES.as_secs_f64())
+    .fetch_all(pool)
+    .await
+    .context("read the signing keys")?;
+    // Only what this service sealed itself is a key of its own: a public key written into the table by somebody else proves
+    // nothing.
+    let mut rows = Vec::new();
+    for (kid, sealed, public, in_use, live) in stored {
+        let own = vault
+            .open(KEYS, kid.as_bytes(), &sealed)
+            .ok()
+            .and_then(|pkcs8| EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &pkcs8).ok());
+        if own.is_some_and(|pair| pair.public_key().as_ref() == public.as_slice()) {
+            rows.push((kid, sealed, public, in_use, live));
+        } else {
+            tracing::error!(kid, "A signing key is not this service's own and was left out");
+        }
+    }
+    let keys: Vec<_> = rows.iter().map(|(kid, _, public, ..)| jwk(kid, public)).collect::<anyhow::Result<_>>()?;
+    let live: Vec<_> = rows.iter().zip(&keys).filter(|((.., live), _)| *live).map(|(_, key)| key.clone()).collect();
+    let live = json!({ "keys": live }).to_string();
+    let (kid, sealed, ..) = rows.into_iter().find(|(.., in_use, _)| *in_use).context("no signing key")?;
     let pkcs8 = vault.open(KEYS, kid.as_bytes(), &sealed)?;
-    Ok(State { kid, key: EncodingKey::from_ec_der(&pkcs8), jwks: json!({ "keys": keys }).to_string() })
+    Ok(State { kid, key: EncodingKey::from_ec_der(&pkcs8), jwks: json!({ "keys": keys }).to_string(), live })
 }
 
 /// A public key, given as an uncompressed point, as a JSON Web Key.

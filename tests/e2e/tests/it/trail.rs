@@ -28,7 +28,7 @@ use crate::Outcome;
 /// Everything that was written is sealed, and signed.
 async fn sealed(client: &Client, service: &str) -> Outcome {
     eventually("the trail is sealed and signed", Duration::from_secs(45), || async {
-        let verified = audit::verify(client, service, &mut Seen::default()).await?;
+        let verified = audit::verify(&mut client.clone(), service, &mut Seen::default()).await?;
         Ok(verified.is_ok_and(|verified| verified.rows > 0 && verified.signed > 0))
     })
     .await
@@ -41,10 +41,10 @@ async fn whatever_is_done_to_the_trail_behind_its_back_is_found_and_named() -> O
     for _ in 0..30 {
         register(&clinic, person()).await?;
     }
-    let auditor = world.staff("ministry", Role::Auditor).await?;
+    let mut auditor = world.staff("ministry", Role::Auditor).await?;
     sealed(&auditor, "registry").await?;
     let mut seen = Seen::default();
-    let whole = audit::verify(&auditor, "registry", &mut seen).await?.unwrap();
+    let whole = audit::verify(&mut auditor, "registry", &mut seen).await?.unwrap();
     assert!(whole.rows >= 30);
 
     let mut tables = world.sql("registry").await?;
@@ -62,7 +62,7 @@ async fn whatever_is_done_to_the_trail_behind_its_back_is_found_and_named() -> O
         let before: (Option<Uuid>, time::OffsetDateTime) =
             sqlx::query_as("select user_id, at from audit where id = $1").bind(row).fetch_one(&mut tables).await?;
         sqlx::query(act).bind(row).execute(&mut tables).await?;
-        let broken = audit::verify(&auditor, "registry", &mut seen.clone()).await?.unwrap_err();
+        let broken = audit::verify(&mut auditor, "registry", &mut seen.clone()).await?.unwrap_err();
         assert_eq!((broken.place, broken.row), (place, Some(row)), "{what}");
         sqlx::query(undo).bind(row).execute(&mut tables).await?;
         sqlx::query("update audit set user_id = $2, at = $3 where id = $1")
@@ -71,12 +71,12 @@ async fn whatever_is_done_to_the_trail_behind_its_back_is_found_and_named() -> O
             .bind(before.1)
             .execute(&mut tables)
             .await?;
-        assert!(audit::verify(&auditor, "registry", &mut seen.clone()).await?.is_ok(), "{what} undone");
+        assert!(audit::verify(&mut auditor, "registry", &mut seen.clone()).await?.is_ok(), "{what} undone");
     }
     // A row that is gone; the whole chain computed again without it has other seals than those that were signed.
     sqlx::query("create table kept as select * from audit where id = $1").bind(row).execute(&mut tables).await?;
     sqlx::query("delete from audit where id = $1").bind(row).execute(&mut tables).await?;
-    let broken = audit::verify(&auditor, "registry", &mut seen.clone()).await?.unwrap_err();
+    let broken = audit::verify(&mut auditor, "registry", &mut seen.clone()).await?.unwrap_err();
     assert_eq!((broken.place, broken.row), (7, None));
     let columns =
         "id, at, user_id, organisation_id, service, on_behalf_of, rpc, record, field_groups, request_id, trace_id, xid";
@@ -85,7 +85,7 @@ async fn whatever_is_done_to_the_trail_behind_its_back_is_found_and_named() -> O
     )))
     .execute(&mut tables)
     .await?;
-    assert!(audit::verify(&auditor, "registry", &mut seen.clone()).await?.is_ok());
+    assert!(audit::verify(&mut auditor, "registry", &mut seen.clone()).await?.is_ok());
     // A row put in among the old ones is never sealed, and that shows.
     sqlx::query(
         "insert into audit (at, rpc, record, field_groups, trace_id, xid)
@@ -93,9 +93,34 @@ async fn whatever_is_done_to_the_trail_behind_its_back_is_found_and_named() -> O
     )
     .execute(&mut tables)
     .await?;
-    let broken = audit::verify(&auditor, "registry", &mut seen.clone()).await?.unwrap_err();
+    let broken = audit::verify(&mut auditor, "registry", &mut seen.clone()).await?.unwrap_err();
     assert!(broken.why.contains("never sealed"), "{}", broken.why);
     sqlx::query("delete from audit where xid = '1'").execute(&mut tables).await?;
+    // The chain thrown away from the row on, cursor set back, for the service to make it anew without that row: it does not.
+    for table in ["audit_checkpoint", "audit_seal"] {
+        let copy = format!("create table {table}_kept as select * from {table} where place >= 7");
+        sqlx::query(sqlx::AssertSqlSafe(copy)).execute(&mut tables).await?;
+        sqlx::query(sqlx::AssertSqlSafe(format!("delete from {table} where place >= 7"))).execute(&mut tables).await?;
+    }
+    sqlx::query("create table sealed_kept as select * from audit_sealed").execute(&mut tables).await?;
+    sqlx::query(
+        "update audit_sealed s set xid = a.xid, audit_id = a.id
+         from audit a join audit_seal p on p.audit_id = a.id where p.place = 6",
+    )
+    .execute(&mut tables)
+    .await?;
+    register(&clinic, person()).await?;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let places: i64 = sqlx::query_scalar("select max(place) from audit_seal").fetch_one(&mut tables).await?;
+    assert_eq!(places, 6, "nothing is sealed on top of a chain that was changed");
+    assert!(audit::verify(&mut auditor, "registry", &mut seen.clone()).await?.is_err());
+    for table in ["audit_seal", "audit_checkpoint"] {
+        let back = format!("insert into {table} select * from {table}_kept");
+        sqlx::query(sqlx::AssertSqlSafe(back)).execute(&mut tables).await?;
+    }
+    sqlx::query("update audit_sealed s set xid = k.xid, audit_id = k.audit_id from sealed_kept k")
+        .execute(&mut tables)
+        .await?;
     // The end cut off, seals and signatures and all: whoever saw it before knows.
     let end = whole.rows - 3;
     for table in ["audit_checkpoint", "audit_seal"] {
@@ -104,7 +129,7 @@ async fn whatever_is_done_to_the_trail_behind_its_back_is_found_and_named() -> O
             .execute(&mut tables)
             .await?;
     }
-    let broken = audit::verify(&auditor, "registry", &mut seen).await?.unwrap_err();
+    let broken = audit::verify(&mut auditor, "registry", &mut seen).await?.unwrap_err();
     assert!(broken.place > end, "{broken:?}");
     Ok(())
 }
