@@ -250,9 +250,7 @@ pub(crate) async fn end_one(
 /// The account behind a session, the attempt counted on the session before anything is checked: neither codes nor passwords
 /// are guessed without end from a stolen one, and strangers' guesses elsewhere do not hold up its owner.
 async fn counted_on_session(identity: &Identity, caller: &Caller) -> Result<Account, Error> {
-    if caller.is_citizen() || caller.scopes.is_some() {
-        return Err(Error::Denied(text("職員のIDに限ります。", "This is for people at work.")));
-    }
+    at_work(caller)?;
     let now = identity.clock.now();
     let mut tx = identity.base.pool.begin().await?;
     let session = store::lock_session(&mut tx, caller.session_id).await?.ok_or(Error::Unauthenticated)?;
@@ -266,6 +264,14 @@ async fn counted_on_session(identity: &Identity, caller: &Caller) -> Result<Acco
     let account = store::find_account(&mut tx, caller.user_id).await?;
     tx.commit().await?;
     account.filter(|account| in_time && account.disabled_at.is_none()).ok_or(Error::Unauthenticated)
+}
+
+/// Patients, proxies and other systems have no authenticator, no password and no recovery codes.
+fn at_work(caller: &Caller) -> Result<(), Error> {
+    if caller.is_citizen() || caller.scopes.is_some() {
+        return Err(Error::Denied(text("職員のIDに限ります。", "This is for people at work.")));
+    }
+    Ok(())
 }
 
 /// A new password; every other session ends.
@@ -295,7 +301,7 @@ pub(crate) async fn replace_recovery_codes(
     identity: &Identity,
     caller: &Caller,
 ) -> Result<ReplaceRecoveryCodesResponse, Error> {
-    counted_on_session(identity, caller).await?;
+    at_work(caller)?;
     let mut tx = identity.base.pool.begin().await?;
     let recovery_codes = fresh_recovery_codes(identity, &mut tx, caller.user_id).await?;
     tx.commit().await?;
