@@ -73,9 +73,8 @@ pub(crate) async fn users(
     let ids: Vec<Uuid> = made.iter().map(|(_, made)| made.user_id).collect();
     audit::record(&mut tx, &act(caller, "ImportUsers", key.request_id), &ids).await?;
     let slips_pdf = if request.with_slips && !made.is_empty() {
-        let slips: Vec<slip::Slip<'_>> =
-            made.iter().map(|(row, made)| slip::Slip { login: &row.login, holder: &row.holder_name, made }).collect();
-        slip::pages(identity, &slips)?
+        let slips = made.iter().map(|(row, made)| slip::Slip::new(&row.login, &row.holder_name, made)).collect();
+        slip::pages(identity, slips).await?
     } else {
         Vec::new()
     };

@@ -1,6 +1,6 @@
 //! The printable slip of an ID (A4, PDF): log-in, secret for the first sign-in, the address as text and QR code.
 
-use chassis::Error;
+use chassis::{Error, Post};
 use fast_qr::QRBuilder;
 use krilla::{
     Document,
@@ -10,7 +10,7 @@ use krilla::{
     text::{Font, TextDirection},
 };
 use runtime::problem::text;
-use time::{UtcOffset, macros::format_description};
+use time::{OffsetDateTime, UtcOffset, macros::format_description};
 
 use crate::{rpc::Identity, users::Made};
 
@@ -22,15 +22,33 @@ const LEFT: f32 = 70.0;
 const SIDE: f32 = 130.0;
 
 /// What a slip says.
-pub(crate) struct Slip<'a> {
-    pub login: &'a str,
-    pub holder: &'a str,
-    pub made: &'a Made,
+pub(crate) struct Slip {
+    login: String,
+    holder: String,
+    initial_secret: String,
+    expires_at: OffsetDateTime,
 }
 
-/// Slips, one page each.
-pub(crate) fn pages(identity: &Identity, slips: &[Slip<'_>]) -> Result<Vec<u8>, Error> {
-    let post = &identity.base.settings().post;
+impl Slip {
+    pub(crate) fn new(login: &str, holder: &str, made: &Made) -> Self {
+        Self {
+            login: login.to_owned(),
+            holder: holder.to_owned(),
+            initial_secret: made.initial_secret.clone(),
+            expires_at: made.expires_at,
+        }
+    }
+}
+
+/// Slips, one page each. Drawn beside the threads that answer calls: a thousand pages take their time.
+pub(crate) async fn pages(identity: &Identity, slips: Vec<Slip>) -> Result<Vec<u8>, Error> {
+    let post = identity.base.settings().post.clone();
+    tokio::task::spawn_blocking(move || drawn(&post, &slips))
+        .await
+        .map_err(|error| Error::Internal(anyhow::anyhow!("draw the slips: {error}")))?
+}
+
+fn drawn(post: &Post, slips: &[Slip]) -> Result<Vec<u8>, Error> {
     let font = post.font.as_ref().and_then(|file| std::fs::read(file).ok()).and_then(|data| Font::new(data.into(), 0));
     let Some(font) = font else {
         return Err(Error::Precondition(text(
@@ -45,7 +63,7 @@ pub(crate) fn pages(identity: &Identity, slips: &[Slip<'_>]) -> Result<Vec<u8>, 
     document.finish().map_err(|error| Error::Internal(anyhow::anyhow!("write the slips: {error:?}")))
 }
 
-fn draw(document: &mut Document, font: &Font, slip: &Slip<'_>, address: &str) -> anyhow::Result<()> {
+fn draw(document: &mut Document, font: &Font, slip: &Slip, address: &str) -> anyhow::Result<()> {
     let size = PageSettings::from_wh(WIDTH, HEIGHT).ok_or_else(|| anyhow::anyhow!("A4 is a page"))?;
     let mut page = document.start_page_with(size);
     let mut surface = page.surface();
@@ -53,12 +71,12 @@ fn draw(document: &mut Document, font: &Font, slip: &Slip<'_>, address: &str) ->
         surface.draw_text(Point::from_xy(LEFT, y), font.clone(), size, text, false, TextDirection::Auto);
     };
     line(&mut surface, 90.0, 20.0, "システム利用ID 発行通知書");
-    let until = slip.made.expires_at.to_offset(UtcOffset::from_hms(9, 0, 0)?);
+    let until = slip.expires_at.to_offset(UtcOffset::from_hms(9, 0, 0)?);
     let until = until.format(format_description!("[year]年[month]月[day]日 [hour]時[minute]分"))?;
     let rows = [
-        ("利用者", if slip.holder.is_empty() { "—" } else { slip.holder }),
-        ("ログインID", slip.login),
-        ("初回パスワード", &slip.made.initial_secret),
+        ("利用者", if slip.holder.is_empty() { "—" } else { &slip.holder }),
+        ("ログインID", &slip.login),
+        ("初回パスワード", &slip.initial_secret),
         ("有効期限", &until),
         ("アドレス", address),
     ];

@@ -80,7 +80,7 @@ pub(crate) async fn issue(
     let made = make(identity, &mut tx, caller, &below, &new).await?;
     audit::record(&mut tx, &act(caller, "IssueUser", key.request_id), &[made.user_id]).await?;
     let slip_pdf = if request.with_slip {
-        slip::pages(identity, &[slip::Slip { login: &request.login, holder: &request.holder_name, made: &made }])?
+        slip::pages(identity, vec![slip::Slip::new(&request.login, &request.holder_name, &made)]).await?
     } else {
         Vec::new()
     };
@@ -307,7 +307,7 @@ pub(crate) async fn reset(
     let made = Made { user_id: row.user_id, initial_secret, expires_at };
     let holder = shown(identity, &row)?.holder_name;
     let slip_pdf = if request.with_slip {
-        slip::pages(identity, &[slip::Slip { login: &row.login, holder: &holder, made: &made }])?
+        slip::pages(identity, vec![slip::Slip::new(&row.login, &holder, &made)]).await?
     } else {
         Vec::new()
     };
