@@ -10,6 +10,7 @@ use proto::identity::{
     ImportOrganisationsRequest, ImportOrganisationsResponse, ImportOutcome, ImportedOrganisation, Organisation,
     OrganisationChanged, OrganisationKind as Kind, Rights,
 };
+use runtime::trace;
 use uuid::Uuid;
 
 use crate::{
@@ -98,10 +99,14 @@ pub(crate) async fn organisations(
             "is there already / 登録済みです".clone_into(&mut row.message);
         }
     }
-    for organisation in made.into_iter().filter(|made| stored.contains(&made.organisation_id)) {
-        let changed = OrganisationChanged { organisation: Some(organisation), version: 1 };
-        outbox::add(&mut tx, "organisation.changed", &changed).await?;
-    }
+    let changed: Vec<OrganisationChanged> = made
+        .into_iter()
+        .filter(|made| stored.contains(&made.organisation_id))
+        .map(|made| OrganisationChanged { organisation: Some(made), version: 1 })
+        .collect();
+    let traceparent = trace::current().header();
+    let traced: Vec<(&str, &OrganisationChanged)> = changed.iter().map(|event| (traceparent.as_str(), event)).collect();
+    outbox::add_traced(&mut tx, "organisation.changed", &traced).await?;
     let ids: Vec<Uuid> = new.iter().map(|new| new.id).filter(|id| stored.contains(&id.to_string())).collect();
     audit::record(&mut tx, &act(caller, "ImportOrganisations", key.request_id), &ids).await?;
     once::answer(&mut tx, identity.vault(), &key, &answer).await?;

@@ -110,7 +110,11 @@ async fn whatever_is_done_to_the_trail_behind_its_back_is_found_and_named() -> O
     .execute(&mut tables)
     .await?;
     register(&clinic, person()).await?;
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    let log = &world.stack.services.get("registry").unwrap().log;
+    eventually("the sealer says that it does not go on", Duration::from_secs(10), || async {
+        Ok(std::fs::read_to_string(log)?.contains("the chain was changed"))
+    })
+    .await?;
     let places: i64 = sqlx::query_scalar("select max(place) from audit_seal").fetch_one(&mut tables).await?;
     assert_eq!(places, 6, "nothing is sealed on top of a chain that was changed");
     assert!(audit::verify(&mut auditor, "registry", &mut seen.clone()).await?.is_err());
@@ -259,9 +263,6 @@ async fn keys_and_certificates_rotate_under_load_without_a_failed_call() -> Outc
         eventually("nothing is left under the old key", Duration::from_mins(2), || async {
             let request = operator.operation(service, ReencryptFieldsRequest {});
             let state = operator.keys().reencrypt_fields(request).await?.into_inner();
-            if state.more && state.reencrypted == 0 {
-                tokio::time::sleep(Duration::from_millis(500)).await;
-            }
             Ok(!state.more)
         })
         .await?;
