@@ -7,7 +7,7 @@ TOOLS = $$(python3 services/devstack/tools/fetch.py)
 DEVSTACK = $(TARGET)/debug/hersys-devstack
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo down reset logs test check fmt bench baseline
+.PHONY: help up demo down reset logs test soak check fmt bench baseline
 
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -39,6 +39,12 @@ test: check ## everything: checks, unit tests, journeys, faults, on real Postgre
 	tools=$(TOOLS); run=$$(mktemp -d /var/tmp/hersys-test.XXXXXX); \
 	RUST_LIB_BACKTRACE=0 $(DEVSTACK) --tools "$$tools" --run "$$run" exec cargo nextest run --locked --workspace
 
+soak: ## the promises and faults again in their full amounts: an hour, not minutes
+	cargo build --locked --workspace
+	tools=$(TOOLS); run=$$(mktemp -d /var/tmp/hersys-soak.XXXXXX); \
+	RUST_LIB_BACKTRACE=0 HERSYS_SOAK=1 $(DEVSTACK) --tools "$$tools" --run "$$run" exec \
+	cargo nextest run --locked --workspace --profile soak
+
 bench: ## filings, health reports, bed claims, REST against gRPC and Envoy; ratios within the same run
 	tools=$(TOOLS); cargo build --locked --release --workspace; \
 	run=$$(mktemp -d /var/tmp/hersys-bench.XXXXXX); contract=$$(mktemp /var/tmp/hersys-contract.XXXXXX); \
@@ -51,3 +57,4 @@ fmt: ## format the code
 
 baseline: ## accept the contract as it is now as what later changes must not break
 	tools=$(TOOLS); cd proto; "$$tools/buf" build -o baseline.binpb
+	HERSYS_WRITE_EVENTS=1 cargo nextest run --locked --workspace -E 'package(proto)'

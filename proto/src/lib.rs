@@ -10,10 +10,12 @@
 )]
 
 mod rules;
+#[cfg(test)]
+mod snapshots;
 
 /// A moment on the wire.
 pub use prost_types::Timestamp;
-pub use rules::{Http, Rule, method, pool, rule, rules};
+pub use rules::{Http, Rule, event, method, pool, rule, rule_for, rules};
 
 /// The compiled descriptors with every option and comment.
 pub static DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
@@ -44,3 +46,19 @@ mod otlp_tree {
 }
 /// OTLP, the wire format of traces.
 pub use otlp_tree::opentelemetry::proto as otlp;
+
+/// The services with a database, in the order they start. Each answers the RPCs of the package of its name, and those of
+/// `operations` for itself.
+pub const SERVICES: &[&str] = &["identity", "registry", "notification", "followup", "beds", "statistics"];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_package_with_rpcs_belongs_to_a_service() {
+        let packages: BTreeSet<&str> = super::rules().map(|rule| rule.package.as_str()).collect();
+        let named: BTreeSet<&str> = super::SERVICES.iter().copied().chain(["operations"]).collect();
+        assert_eq!(packages, named);
+    }
+}

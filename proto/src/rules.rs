@@ -14,6 +14,12 @@ use crate::options::{Audit, Permission, Priority};
 pub struct Rule {
     /// The path on the wire, `/package.Service/Method`.
     pub path: String,
+    /// `Method`.
+    pub name: String,
+    /// The full name of the request's type. No two RPCs share one: it tells which RPC is called.
+    pub request: String,
+    /// The full name of the answer's type.
+    pub answer: String,
     /// The package without `hersys.` and version: the service that answers.
     pub package: String,
     /// Who may call.
@@ -58,6 +64,27 @@ pub fn rule(path: &str) -> Option<&'static Rule> {
     TABLE.get(path)
 }
 
+/// The rule of the RPC that takes this type of request.
+pub fn rule_for(request: &str) -> Option<&'static Rule> {
+    static BY_REQUEST: LazyLock<HashMap<&'static str, &'static Rule>> =
+        LazyLock::new(|| rules().map(|rule| (rule.request.as_str(), rule)).collect());
+    BY_REQUEST.get(request).copied()
+}
+
+/// The type of the event that a message is, such as `case.changed`; `None` where the message does not travel on the bus.
+pub fn event(message: &str) -> Option<&'static str> {
+    static EVENTS: LazyLock<HashMap<String, String>> = LazyLock::new(|| {
+        let extension = pool().get_extension_by_name("hersys.options.v1.event").expect("defined in options.proto");
+        let typed = |message: prost_reflect::MessageDescriptor| {
+            let options = message.options();
+            let name = options.has_extension(&extension).then(|| options.get_extension(&extension))?;
+            Some((message.full_name().to_owned(), name.as_str()?.to_owned()))
+        };
+        pool().all_messages().filter_map(typed).collect()
+    });
+    EVENTS.get(message).map(String::as_str)
+}
+
 /// Every rule.
 pub fn rules() -> impl Iterator<Item = &'static Rule> {
     TABLE.values()
@@ -82,6 +109,9 @@ fn read(method: MethodDescriptor) -> Rule {
     let service = method.parent_service();
     Rule {
         path: format!("/{}/{}", service.full_name(), method.name()),
+        name: method.name().to_owned(),
+        request: method.input().full_name().to_owned(),
+        answer: method.output().full_name().to_owned(),
         package: service.package_name().split('.').nth(1).unwrap_or_default().to_owned(),
         permission: Permission::try_from(number("permission")).unwrap_or(Permission::Unspecified),
         audit: Audit::try_from(number("audit")).unwrap_or(Audit::Unspecified),

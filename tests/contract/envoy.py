@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pathlib
+import re
 import socket
 import subprocess
 import time
@@ -12,8 +13,9 @@ from collections.abc import Iterator
 import rest
 import venv
 
-# The public services of the contract; operations need a header to be routed by, and are left out.
+# The processes behind the gateway; operations need a header to be routed by, and are left out.
 SERVICES = ["identity", "registry", "notification", "followup", "beds", "statistics"]
+CONTRACT = pathlib.Path(__file__).resolve().parents[2] / "proto/hersys"
 TYPE = "type.googleapis.com/envoy.extensions"
 # Errors carry these types, which the contract itself does not import.
 ERROR_DETAILS = """
@@ -81,7 +83,8 @@ def configure(stack: rest.Stack, contract: pathlib.Path, port: int) -> dict:
     certs = stack.told["certs"]
     own = {"certificate_chain": file(f"{certs}/gateway.pem"), "private_key": file(f"{certs}/gateway.key")}
     # Routing sees the gRPC path: the transcoder comes first. `0s`: a call has the service's own deadline.
-    routes = [{"match": {"prefix": f"/{rpc(name)}/"}, "route": {"cluster": name, "timeout": "0s"}} for name in SERVICES]
+    routes = [{"match": {"prefix": f"/hersys.{name}.v1."}, "route": {"cluster": name, "timeout": "0s"}}
+              for name in SERVICES]
     manager = {
         "@type": f"{TYPE}.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "edge",
@@ -91,7 +94,7 @@ def configure(stack: rest.Stack, contract: pathlib.Path, port: int) -> dict:
             {"name": "envoy.filters.http.grpc_json_transcoder", "typed_config": {
                 "@type": f"{TYPE}.filters.http.grpc_json_transcoder.v3.GrpcJsonTranscoder",
                 "proto_descriptor": str(contract),
-                "services": [rpc(name) for name in SERVICES],
+                "services": [service for name in SERVICES for service in public(name)],
                 "auto_mapping": False,
                 # Errors as `google.rpc.Status`.
                 "convert_grpc_status": True,
@@ -113,8 +116,11 @@ def configure(stack: rest.Stack, contract: pathlib.Path, port: int) -> dict:
     }}
 
 
-def rpc(name: str) -> str:
-    return f"hersys.{name}.v1.{name.capitalize()}Service"
+def public(name: str) -> list[str]:
+    """The gRPC services that a process answers for everybody, as the contract declares them."""
+    declared = [found for file in sorted((CONTRACT / name / "v1").glob("*.proto"))
+                for found in re.findall(r"^service (\w+)", file.read_text("utf-8"), re.MULTILINE)]
+    return [f"hersys.{name}.v1.{service}" for service in declared if not service.endswith("InternalService")]
 
 
 def cluster(stack: rest.Stack, name: str, own: dict) -> dict:

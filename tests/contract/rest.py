@@ -92,4 +92,4 @@ def registration() -> dict:
         "phone": "06-0000-0000",
         "municipalityCode": "271004",
     }
-    return {"requestId": str(uuid.uuid4()), "person": person, "consultedOn": "2020-06-01"}
+    return {"requestId": str(uuid.uuid4()), "person": person, "consultationDate": "2020-06-01"}

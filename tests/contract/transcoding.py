@@ -62,15 +62,15 @@ def calls(form: dict, centre: str, institution: str) -> list[Call]:
     """What is compared, in this order."""
     report = {"temperatureDecicelsius": 368, "spo2Percent": 97, "cough": "ANSWER_NO"}
     test = {"method": "TEST_METHOD_ANTIGEN_QUALITATIVE", "specimen": "SPECIMEN_SALIVA", "result": "TEST_RESULT_NEGATIVE",
-            "sampledOn": "2020-06-02"}
+            "sampledDate": "2020-06-02"}
     registration = {**rest.registration(), "requestId": "{id}"}
     wrong = {**registration, "person": {**registration["person"], "birthDate": "2020-02-30", "phone": "x"}}
     unknown = {**registration, "person": {**registration["person"], "sex": "SEX_NONE"}}
-    place = {"requestId": "{id}", "placement": "PLACEMENT_HOME", "since": "2020-06-02"}
+    place = {"requestId": "{id}", "placement": "PLACEMENT_HOME", "sinceDate": "2020-06-02"}
     return [
         # Reading.
         Call("jwks", "GET", "/v1/jwks", who="nobody"),
-        Call("receipt keys", "GET", "/v1/receipt-keys", who="nobody"),
+        Call("receipt keys", "GET", "/v1/receiptKeys", who="nobody"),
         Call("case", "GET", "/v1/cases/{case}"),
         Call("case as its reporter", "GET", "/v1/cases/{case}", who="physician"),
         Call("cases", "GET", "/v1/cases"),
@@ -82,18 +82,18 @@ def calls(form: dict, centre: str, institution: str) -> list[Call]:
         Call("inbox", "GET", "/v1/inbox?page_size=1"),
         Call("organisations", "GET", "/v1/organisations?page_size=200"),
         Call("organisations of a kind", "GET", "/v1/organisations?kind=ORGANISATION_KIND_HEALTH_CENTRE"),
-        Call("report form", "GET", "/v1/report-form?on=R2.6.1"),
-        Call("report form, escaped query", "GET", "/v1/report-form?on=%32020-06-01"),
+        Call("report form", "GET", "/v1/reportForm?as_of_date=R2.6.1"),
+        Call("report form, escaped query", "GET", "/v1/reportForm?as_of_date=%32020-06-01"),
         Call("worklist", "GET", "/v1/worklist"),
         Call("availability", "GET", "/v1/availability"),
         Call("admissions", "GET", "/v1/admissions"),
-        Call("release", "GET", "/v1/cases/{case}/release?as_of=2020-06-20"),
+        Call("release", "GET", "/v1/cases/{case}/release?release_date=2020-06-20"),
         Call("messages", "GET", "/v1/messages"),
         Call("summary", "GET", "/v1/statistics/summary", who="analyst"),
         Call("care status", "GET", "/v1/statistics/careStatus", who="analyst"),
         Call("statistics query", "POST", "/v1/statistics:query",
-             {"timeAxis": "DIMENSION_REPORT_DATE", "dimensions": ["DIMENSION_SEX"], "from": "2020-05-01",
-              "to": "2020-06-30"}, who="analyst"),
+             {"timeAxis": "DIMENSION_REPORT_DATE", "dimensions": ["DIMENSION_SEX"],
+              "fromDate": "2020-05-01", "untilDate": "2020-06-30"}, who="analyst"),
         # Writing.
         Call("register", "POST", "/v1/cases", registration, who="physician"),
         Call("file", "POST", "/v1/notifications", {"requestId": "{id}", "form": form}, who="physician"),
@@ -101,8 +101,8 @@ def calls(form: dict, centre: str, institution: str) -> list[Call]:
         Call("place", "POST", "/v1/cases/{case}/placements", place),
         Call("place by number", "POST", "/v1/cases/{case}/placements", {**place, "placement": 3}),
         Call("snake_case body", "POST", "/v1/cases/{case}/placements",
-             {"request_id": "{id}", "placement": "PLACEMENT_HOME", "since": "2020-06-05", "facility_id": ""}),
-        Call("null in a body", "POST", "/v1/cases/{case}/placements", {**place, "since": "2020-06-06", "etag": None}),
+             {"request_id": "{id}", "placement": "PLACEMENT_HOME", "sinceDate": "2020-06-05", "facility_id": ""}),
+        Call("null in a body", "POST", "/v1/cases/{case}/placements", {**place, "sinceDate": "2020-06-06", "etag": None}),
         Call("correct one item", "PATCH", "/v1/cases/{case}/person?requestId={id}&updateMask=phone",
              {"phone": "06-6208-0001", "nameKanji": "無視"}),
         Call("correct two items", "PATCH", "/v1/cases/{case}/person?request_id={id}&update_mask=phone%2CnameKana",

@@ -38,9 +38,9 @@ stubs = tempfile.TemporaryDirectory()
 generate(stubs.name)
 sys.path.insert(0, stubs.name)
 
-from hersys.identity.v1 import identity_pb2 as identity, identity_pb2_grpc  # noqa: E402
-from hersys.notification.v1 import form_pb2 as forms, notification_pb2 as notification, notification_pb2_grpc  # noqa: E402
-from hersys.registry.v1 import codes_pb2 as codes, registry_pb2 as registry, registry_pb2_grpc  # noqa: E402
+from hersys.identity.v1 import sign_in_pb2 as sign_in, sign_in_pb2_grpc  # noqa: E402
+from hersys.notification.v1 import filing_pb2 as filing, filing_pb2_grpc, form_pb2 as forms  # noqa: E402
+from hersys.registry.v1 import case_pb2 as cases, case_pb2_grpc, codes_pb2 as codes  # noqa: E402
 
 
 def one_time_code(base32: str) -> str:
@@ -74,21 +74,21 @@ def main() -> None:
 def session(channel: grpc.Channel) -> None:
     # Messages in English; Japanese without it.
     metadata = [("accept-language", "en")]
-    door = identity_pb2_grpc.IdentityServiceStub(channel)
-    request = identity.SignInRequest(login=os.environ["HERSYS_LOGIN"], password=os.environ["HERSYS_PASSWORD"])
-    first = door.SignIn(request, metadata=metadata, timeout=10)
-    if first.next_step != identity.NEXT_STEP_OTP:
+    sign_ins = sign_in_pb2_grpc.SignInServiceStub(channel)
+    request = sign_in.SignInRequest(login=os.environ["HERSYS_LOGIN"], password=os.environ["HERSYS_PASSWORD"])
+    first = sign_ins.SignIn(request, metadata=metadata, timeout=10)
+    if first.next_step != sign_in.NEXT_STEP_OTP:
         sys.exit("enrol first: this ID has no one-time code yet")
     # A code works once: signing in twice within 30 seconds means waiting for the next one.
-    request = identity.VerifyOtpRequest(challenge=first.challenge, code=one_time_code(os.environ["HERSYS_OTP_SECRET"]))
-    tokens = door.VerifyOtp(request, metadata=metadata, timeout=10)
+    request = sign_in.VerifyOtpRequest(challenge=first.challenge, code=one_time_code(os.environ["HERSYS_OTP_SECRET"]))
+    tokens = sign_ins.VerifyOtp(request, metadata=metadata, timeout=10)
     # Lives ten minutes; RefreshTokens exchanges tokens.refresh_token for new ones.
     metadata.append(("authorization", f"Bearer {tokens.access_token}"))
 
     # Changes carry a request id of the client's choice. Keep it, and send it again after a time-out or UNAVAILABLE:
     # the same id and body never count twice and give the same answer.
-    cases = registry_pb2_grpc.RegistryServiceStub(channel)
-    person = registry.Person(
+    case_service = case_pb2_grpc.CaseServiceStub(channel)
+    person = cases.Person(
         name_kanji="見本 太郎",
         name_kana="ミホン タロウ",
         birth_date="1980-01-31",  # or by era: "S55.1.31"
@@ -96,8 +96,8 @@ def session(channel: grpc.Channel) -> None:
         phone="06-0000-0000",
         municipality_code="271004",
     )
-    request = registry.RegisterCaseRequest(request_id=str(uuid.uuid4()), person=person, consulted_on="2020-06-01")
-    registered = cases.RegisterCase(request, metadata=metadata, timeout=10)
+    request = cases.RegisterCaseRequest(request_id=str(uuid.uuid4()), person=person, consultation_date="2020-06-01")
+    registered = case_service.RegisterCase(request, metadata=metadata, timeout=10)
     print(f"Registered case {registered.case_id}")
 
     form = forms.Form(
@@ -119,25 +119,25 @@ def session(channel: grpc.Channel) -> None:
                     method=codes.TEST_METHOD_NUCLEIC_ACID,
                     specimen=codes.SPECIMEN_SALIVA,
                     result=codes.TEST_RESULT_POSITIVE,
-                    sampled_on="2020-05-31",
+                    sampled_date="2020-05-31",
                 )
             ],
-            diagnosed_on="2020-06-01",
+            diagnosis_date="2020-06-01",
         ),
     )
-    desk = notification_pb2_grpc.NotificationServiceStub(channel)
-    request = notification.FileNotificationRequest(request_id=str(uuid.uuid4()), case_id=registered.case_id, form=form)
-    receipt = desk.FileNotification(request, metadata=metadata, timeout=10)
+    filing_service = filing_pb2_grpc.FilingServiceStub(channel)
+    request = filing.FileNotificationRequest(request_id=str(uuid.uuid4()), case_id=registered.case_id, form=form)
+    receipt = filing_service.FileNotification(request, metadata=metadata, timeout=10)
     print(f"Filed {receipt.number} with {receipt.receiving_centre_name}")
 
-    newest = cases.ListCases(registry.ListCasesRequest(page_size=1), metadata=metadata, timeout=10).cases[0]
-    print(f"The newest of our cases is {newest.case_id}, changed {newest.updated_at.ToJsonString()}")
+    newest = case_service.ListCases(cases.ListCasesRequest(page_size=1), metadata=metadata, timeout=10).cases[0]
+    print(f"The newest of our cases is {newest.case_id}, changed {newest.update_time.ToJsonString()}")
 
     # What a mistake looks like: each field at fault, and the rule it breaks.
     form.subject.birth_date = "2020-02-31"
     try:
-        desk.FileNotification(
-            notification.FileNotificationRequest(request_id=str(uuid.uuid4()), form=form), metadata=metadata, timeout=10
+        filing_service.FileNotification(
+            filing.FileNotificationRequest(request_id=str(uuid.uuid4()), form=form), metadata=metadata, timeout=10
         )
     except grpc.RpcError as error:
         if error.code() != grpc.StatusCode.INVALID_ARGUMENT:

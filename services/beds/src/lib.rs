@@ -1,14 +1,23 @@
-//! Capacity of hospitals and lodging, and who gets which bed.
+//! Who has room for a patient, and who gets which bed.
+//!
+//! - [`capacity`]: what facilities declare, and where there is room
+//! - [`admission`]: the trunk, from the request to the day the patient leaves
+//! - [`coordination`]: centres and prefectures look for a bed (入院調整)
+//! - [`stay`]: facilities answer, take patients in and let them go
+//! - [`case`]: the registry's cases, as far as beds knows them
 
+mod admission;
 mod capacity;
-pub mod domain;
-mod events;
-mod rpc;
-mod store;
-mod view;
+mod case;
+mod coordination;
+#[cfg(test)]
+mod fixture;
+mod grpc;
+mod service;
+mod stay;
 
-use chassis::{Base, MigrationSet};
-use proto::beds::beds_service_server::BedsServiceServer;
+use chassis::{MigrationSet, Mount, NoSettings};
+use proto::beds::{admission_service_server::AdmissionServiceServer, capacity_service_server::CapacityServiceServer};
 use vault::{Key, Sealed};
 
 /// The service's own tables.
@@ -23,9 +32,13 @@ const SEALED: &[Sealed] = &[Sealed { place: vault::SIGNING_KEYS, key: Key::Text(
 ///
 /// # Errors
 /// When something it cannot work without is missing.
-pub async fn run(mut base: Base) -> anyhow::Result<()> {
-    base.seals(SEALED);
-    let beds = rpc::Beds::new(&base)?;
-    base.listen(events::Hears)?;
-    base.serve(|routes| routes.add_service(BedsServiceServer::new(beds))).await
+pub async fn run(mut mount: Mount<NoSettings>) -> anyhow::Result<()> {
+    mount.seals(SEALED);
+    let beds = service::Beds::new(&mount.base)?;
+    mount.listen(case::Hears)?;
+    mount
+        .serve(|routes| {
+            routes.add_service(CapacityServiceServer::new(beds.clone())).add_service(AdmissionServiceServer::new(beds))
+        })
+        .await
 }

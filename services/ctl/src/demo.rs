@@ -1,16 +1,18 @@
 //! `hersysctl demo`: plays what the ministry's notice describes (§1(1) ①–⑤), through the gateway only, as the people
 //! concerned, and says after each step what each of them now sees.
 
-mod care;
 mod ending;
-mod intake;
+mod notification;
+mod observation;
+mod placement;
+mod registration;
 mod stage;
 
 use std::{path::Path, time::Instant};
 
-use crate::Client;
+use client::Client;
+pub use stage::Language;
 use stage::Stage;
-pub use stage::Tongue;
 
 /// What the acts hand on to each other: the cases.
 pub(crate) struct Cases {
@@ -36,15 +38,17 @@ pub(crate) struct Patient {
 ///
 /// # Errors
 /// Says which step was refused, and by whom.
-pub async fn play(client: &Client, stack: &Path, tongue: Tongue) -> anyhow::Result<()> {
+pub async fn play(client: &Client, stack: &Path, language: Language) -> anyhow::Result<()> {
     let started = Instant::now();
-    let client = client.clone().speaking(match tongue {
-        Tongue::Ja => "ja",
-        Tongue::En => "en",
+    let client = client.clone().speaking(match language {
+        Language::Ja => "ja",
+        Language::En => "en",
     });
-    let mut stage = Stage::open(&client, stack, tongue).await?;
-    let cases = intake::play(&mut stage).await?;
-    care::play(&mut stage, &cases).await?;
+    let mut stage = Stage::open(&client, stack, language).await?;
+    let (cases, negative) = registration::play(&mut stage).await?;
+    notification::play(&mut stage, &cases, &negative).await?;
+    let admission = placement::play(&mut stage, &cases).await?;
+    observation::play(&mut stage, &cases, &admission).await?;
     ending::play(&mut stage, &cases).await?;
     let seconds = started.elapsed().as_secs_f64();
     stage.say(

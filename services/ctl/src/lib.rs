@@ -1,15 +1,16 @@
 //! The command line for operators and integrators: an ordinary client of the gateway, and the library the tests use.
 
-pub mod admin;
 pub mod audit;
 pub mod cli;
-pub mod client;
+mod commands;
+mod console;
 pub mod demo;
 pub mod failure;
-mod figures;
 pub mod replay;
-mod session;
-mod trust;
+mod secret_file;
+mod target;
 pub mod wave;
 
+pub use client;
 pub use client::{Client, Credentials};
+pub use commands::{contracts, organisations, users};

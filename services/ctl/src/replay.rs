@@ -3,16 +3,14 @@
 use std::{fs, path::PathBuf, sync::Arc};
 
 use anyhow::Context as _;
+use client::{Client, Session, patiently};
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::{
     sync::{RwLock, Semaphore},
     task::JoinSet,
 };
 
-use crate::{
-    client::{Client, patiently},
-    wave::Row,
-};
+use crate::wave::Row;
 
 /// What a replay did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -81,29 +79,29 @@ pub async fn run(client: Client, rows: Vec<Row>, plan: &Plan) -> anyhow::Result<
 }
 
 async fn send(client: &RwLock<Client>, row: &Row, source: &str, prefecture: u8) -> anyhow::Result<()> {
-    if client.read().await.session().is_some_and(crate::client::Session::ends_soon) {
+    if client.read().await.session().is_some_and(Session::ends_soon) {
         client.write().await.keep_fresh().await?;
     }
     let client = client.read().await.clone();
     let mut requests = row.requests(source, prefecture);
     let case = patiently(|| {
-        let (mut registry, request) = (client.registry(), client.request(requests.register.clone()));
-        async move { registry.register_case(request).await }
+        let (mut cases, request) = (client.cases(), client.request(requests.register.clone()));
+        async move { cases.register_case(request).await }
     })
     .await
     .context("register")?;
     requests.file.case_id.clone_from(&case.case_id);
     patiently(|| {
-        let (mut notification, request) = (client.notification(), client.request(requests.file.clone()));
-        async move { notification.file_notification(request).await }
+        let (mut filing, request) = (client.filing(), client.request(requests.file.clone()));
+        async move { filing.file_notification(request).await }
     })
     .await
     .context("file")?;
     if let Some(mut release) = requests.release {
         release.case_id = case.case_id;
         patiently(|| {
-            let (mut registry, request) = (client.registry(), client.request(release.clone()));
-            async move { registry.record_outcome(request).await }
+            let (mut course, request) = (client.course(), client.request(release.clone()));
+            async move { course.record_outcome(request).await }
         })
         .await
         .context("record the release")?;

@@ -1,4 +1,4 @@
-//! A private authority and one certificate per process. The authority stays; certificates are renewed at each start.
+//! A private authority and one certificate per process. The authority is kept; certificates are renewed at each start.
 
 use std::{
     fs,
@@ -19,19 +19,19 @@ pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
 }
 
-/// Where a process finds its certificate.
+/// A process's certificate: files in PEM.
 #[derive(Clone, Debug)]
 pub struct Files {
-    /// The authority.
+    /// The authority that signed it.
     pub ca: PathBuf,
-    /// The certificate.
+    /// The certificate chain.
     pub cert: PathBuf,
     /// The private key, mode 0600.
     pub key: PathBuf,
 }
 
 impl Authority {
-    /// Opens the authority of a folder, making it at first.
+    /// Opens the authority of a folder, or creates it the first time.
     ///
     /// # Errors
     /// When files cannot be read or written.
@@ -55,12 +55,12 @@ impl Authority {
         Ok(Self { folder: folder.to_owned(), issuer })
     }
 
-    /// The authority's certificate.
+    /// The file with the authority's certificate.
     pub fn ca(&self) -> PathBuf {
         self.folder.join("ca.pem")
     }
 
-    /// A certificate for a process of the mesh: its DNS names, loopback, and its SPIFFE id.
+    /// Issues a certificate for a process of the mesh: its DNS names, loopback, and its SPIFFE id.
     ///
     /// # Errors
     /// When it cannot be made or written.
@@ -85,7 +85,18 @@ impl Authority {
         Ok(files)
     }
 
-    /// Where a process's certificate lies.
+    /// Issues a certificate for every process of the mesh, and for `ops`, which opens the admin ports.
+    ///
+    /// # Errors
+    /// Names the one that cannot be made or written.
+    pub fn issue_all(&self) -> anyhow::Result<()> {
+        for name in proto::SERVICES.iter().chain(&["gateway", "postgres", "nats", "ops"]) {
+            self.issue(name).with_context(|| format!("issue the certificate of {name}"))?;
+        }
+        Ok(())
+    }
+
+    /// Where a process's certificate is kept.
     pub fn files(&self, service: &str) -> Files {
         Files {
             ca: self.ca(),
@@ -95,7 +106,7 @@ impl Authority {
     }
 }
 
-/// Writes a file that only its owner reads, replacing what was there.
+/// Writes a file that only its owner can read, replacing what was there.
 ///
 /// # Errors
 /// When it cannot be written.
@@ -117,5 +128,5 @@ fn name(common_name: &str) -> DistinguishedName {
 }
 
 fn now() -> OffsetDateTime {
-    runtime::Clock.now()
+    runtime::Clock::system().now()
 }

@@ -1,9 +1,9 @@
-//! The demo: organisations and users of every kind, made through the public RPCs as their administrators would.
+//! The demo: organisations and users of every kind, created through the public RPCs as their administrators would.
 
 use std::{collections::BTreeMap, fs};
 
 use anyhow::Context as _;
-use ctl::{Client, client::patiently};
+use client::{Client, Credentials, patiently};
 use japan::municipality;
 use proto::identity::{
     CreateOrganisationRequest, IssueUserRequest, ListOrganisationsRequest, Organisation, OrganisationKind as Kind,
@@ -81,7 +81,7 @@ const USERS: &[(&str, &str, Role)] = &[
     ("association-physician", "association", Role::Physician),
 ];
 
-/// Makes the demo. The first administrator enrols with the one-time secret and does the rest.
+/// Creates the demo. The first administrator enrols with the one-time secret and does the rest.
 pub(crate) async fn load(stack: &Stack) -> anyhow::Result<Demo> {
     let handed =
         fs::read_to_string(stack.run.join("keys/bootstrap")).context("read the first administrator's secret")?;
@@ -113,8 +113,8 @@ pub(crate) async fn load(stack: &Stack) -> anyhow::Result<Demo> {
 async fn ministry(admin: &Client) -> anyhow::Result<String> {
     let request = ListOrganisationsRequest { page_size: 1, page_token: String::new(), kind: Kind::Ministry.into() };
     let found = patiently(|| {
-        let (mut identity, request) = (admin.identity(), admin.request(request.clone()));
-        async move { identity.list_organisations(request).await }
+        let (mut organisations, request) = (admin.organisations(), admin.request(request.clone()));
+        async move { organisations.list_organisations(request).await }
     })
     .await?;
     found.organisations.into_iter().next().map(|o| o.organisation_id).context("there is no ministry")
@@ -131,25 +131,20 @@ async fn create(admin: &Client, plan: &Plan, made: &BTreeMap<String, String>) ->
         (codes, _) => codes.iter().map(|code| (*code).to_owned()).collect(),
     };
     let organisation = Organisation {
-        organisation_id: String::new(),
         kind: plan.kind.into(),
         name: plan.name.to_owned(),
         prefecture: plan.prefecture,
         jurisdiction,
         catch_all: plan.catch_all,
         rights: plan.rights.into(),
-        institution_code: String::new(),
         parent_id: made.get(plan.parent).cloned().unwrap_or_default(),
         ..Organisation::default()
     };
-    let request = CreateOrganisationRequest {
-        request_id: Uuid::now_v7().to_string(),
-        organisation: Some(organisation),
-        responsible_person: None,
-    };
+    let request =
+        CreateOrganisationRequest { request_id: Uuid::now_v7().to_string(), organisation: Some(organisation) };
     let made = patiently(|| {
-        let (mut identity, request) = (admin.identity(), admin.request(request.clone()));
-        async move { identity.create_organisation(request).await }
+        let (mut organisations, request) = (admin.organisations(), admin.request(request.clone()));
+        async move { organisations.create_organisation(request).await }
     })
     .await?;
     Ok(made.organisation_id)
@@ -162,7 +157,7 @@ pub(crate) async fn issue(
     login: &str,
     organisation_id: &str,
     role: Role,
-) -> anyhow::Result<ctl::Credentials> {
+) -> anyhow::Result<Credentials> {
     let request = IssueUserRequest {
         request_id: Uuid::now_v7().to_string(),
         organisation_id: organisation_id.to_owned(),
@@ -171,14 +166,14 @@ pub(crate) async fn issue(
         ..IssueUserRequest::default()
     };
     let issued = patiently(|| {
-        let (mut identity, request) = (admin.identity(), admin.request(request.clone()));
-        async move { identity.issue_user(request).await }
+        let (mut users, request) = (admin.users(), admin.request(request.clone()));
+        async move { users.issue_user(request).await }
     })
     .await?;
     stack.client()?.enrol(login, &issued.initial_secret, &password()).await
 }
 
-/// A password nobody guesses: the demo's secrets are real ones, kept in `stack.json`.
+/// A random password: the demo's secrets are real, and kept in `stack.json`.
 fn password() -> String {
     format!("{}-{}", Uuid::now_v7().simple(), Uuid::now_v7().as_u64_pair().1)
 }

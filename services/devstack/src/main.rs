@@ -26,7 +26,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Bring everything up, or what is missing.
+    /// Start everything, or whatever is not running.
     Up {
         /// The port the gateway takes if it is free.
         #[arg(long, default_value_t = 8443)]
@@ -38,9 +38,10 @@ enum Action {
     Reset,
     /// Show the last lines of every log.
     Logs,
-    /// New certificates for every process; nothing restarts.
+    /// Issue new certificates for every process; nothing restarts.
     RotateCertificates,
-    /// Run a command with a stack of its own, whose folder is in `HERSYS_TEST_RUN`; stop and wipe it afterwards.
+    /// Run a command with a stack of its own, whose folder is in `HERSYS_TEST_RUN`. Afterwards stop it and, if the
+    /// command succeeded, wipe it.
     Exec {
         /// The command.
         #[arg(trailing_var_arg = true, required = true)]
@@ -104,7 +105,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 fn options(run: PathBuf, tools: PathBuf, port: u16, talk: bool) -> anyhow::Result<Options> {
     let me = std::env::current_exe().context("find the binaries")?;
     let binaries = me.parent().context("find the binaries")?.to_owned();
-    // One person at a keyboard, and replays, come from one address and one ID.
+    // Here one person at a keyboard, or a replay, makes every call from one address with one ID.
     let environment = [
         ("HERSYS_LIMIT_PER_PRINCIPAL", "5000"),
         ("HERSYS_LIMIT_PER_ADDRESS", "20000"),
@@ -125,7 +126,7 @@ async fn exec(run: PathBuf, tools: PathBuf, command: &[String]) -> anyhow::Resul
         .env("HERSYS_TEST_BINARIES", &options.binaries)
         .status()
         .with_context(|| format!("run {program}"));
-    // Stopped and wiped whatever came of it; a failure keeps the logs.
+    // Stopped in any case; wiped unless the command failed, so that the logs stay.
     let code = done.as_ref().ok().and_then(std::process::ExitStatus::code).unwrap_or(1);
     let stack = Stack::load(&stack.run)?;
     if code == 0 {

@@ -1,4 +1,4 @@
-//! A private NATS: TLS from the first byte, certificates as users, each with its own subjects, every write on disk.
+//! A private NATS: TLS from the first byte, a user per certificate with its own subjects, every write on disk.
 
 use std::{
     fmt::Write as _,
@@ -11,26 +11,36 @@ use std::{
 use anyhow::bail;
 use serde::{Deserialize, Serialize};
 
-use crate::{LISTENS_TO, certs::Files, process};
+use crate::{certs::Files, process};
 
 const PROGRAM: &str = "nats-server";
+
+/// Whose events each service listens to. Decides its permissions on the bus.
+pub const LISTENS_TO: &[(&str, &[&str])] = &[
+    ("identity", &["identity", "registry"]),
+    ("registry", &["identity", "notification", "beds"]),
+    ("notification", &["identity"]),
+    ("followup", &["identity", "registry"]),
+    ("beds", &["identity", "registry"]),
+    ("statistics", &["identity", "registry", "beds"]),
+];
 
 /// A private NATS server.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Nats {
-    /// Its process.
+    /// The server's process id; 0 before it is started.
     pub pid: u32,
     /// Its port on 127.0.0.1.
     pub port: u16,
     /// Where JetStream keeps its files.
     pub store_dir: PathBuf,
-    /// Its log.
+    /// The server's log file.
     pub log: PathBuf,
     configuration: PathBuf,
 }
 
 impl Nats {
-    /// Prepares a server.
+    /// Chooses a port and the places of files. Starts nothing.
     ///
     /// # Errors
     /// When no port is free.
@@ -133,5 +143,22 @@ authorization {{
     /// When it does not stop.
     pub fn stop(&self) -> anyhow::Result<()> {
         process::stop(self.pid, PROGRAM, nix::sys::signal::Signal::SIGTERM, Duration::from_secs(10))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proto::SERVICES;
+
+    use super::LISTENS_TO;
+
+    #[test]
+    fn every_service_of_the_contract_has_its_place_on_the_bus() {
+        let listeners: BTreeSet<_> = LISTENS_TO.iter().map(|(service, _)| *service).collect();
+        assert_eq!(listeners, SERVICES.iter().copied().collect());
+        let sources: BTreeSet<_> = LISTENS_TO.iter().flat_map(|(_, sources)| sources.iter().copied()).collect();
+        assert!(sources.is_subset(&listeners));
     }
 }

@@ -20,35 +20,35 @@ use sqlx::{
     postgres::{PgConnectOptions, PgSslMode},
 };
 
-use crate::{SERVICES, certs::Files, process};
+use crate::{certs::Files, process};
 
 const PROGRAM: &str = "postgres";
 
 /// A private PostgreSQL server.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Postgres {
-    /// Its process.
+    /// The server's process id; 0 before it is started.
     pub pid: u32,
     /// Its port on 127.0.0.1.
     pub port: u16,
-    /// Where its data lie.
+    /// The folder of its data.
     pub data_dir: PathBuf,
-    /// The authority of its certificate.
+    /// File with the authority that signed its certificate.
     pub ca: PathBuf,
-    /// The superuser's password, mode 0600.
+    /// File with the superuser's password, mode 0600.
     pub password_file: PathBuf,
-    /// Its log.
+    /// The server's log file.
     pub log: PathBuf,
 }
 
-/// Where `PostgreSQL`'s programs are, and who runs them.
+/// Where PostgreSQL's programs are, and who runs them.
 struct Home<'a> {
     programs: &'a Path,
     user: Option<User>,
 }
 
 impl Home<'_> {
-    /// A command that runs as the unprivileged user, where we are root: PostgreSQL refuses root.
+    /// A command that runs as the unprivileged user if we are root: PostgreSQL refuses root.
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(self.programs.join(program));
         if let Some(user) = &self.user {
@@ -61,14 +61,14 @@ impl Home<'_> {
     fn own(&self, path: &Path) -> anyhow::Result<()> {
         if let Some(user) = &self.user {
             chown(path, Some(user.uid.as_raw()), Some(user.gid.as_raw()))
-                .with_context(|| format!("give {} away", path.display()))?;
+                .with_context(|| format!("change the owner of {}", path.display()))?;
         }
         Ok(())
     }
 }
 
 impl Postgres {
-    /// Makes a cluster with a database and two roles for each service, or takes what is there.
+    /// Creates a cluster with a database and two roles for each service, or uses the one that is there.
     ///
     /// # Errors
     /// Says which step failed and where the log is.
@@ -148,7 +148,7 @@ impl Postgres {
         bail!("PostgreSQL did not start; its log is {}", self.log.display())
     }
 
-    /// Puts other certificates where the server reads them when it is told to.
+    /// Copies new certificates to where the server reads them at its next reload.
     ///
     /// # Errors
     /// When they cannot be written.
@@ -169,7 +169,7 @@ impl Postgres {
         self.write_certificates(home, certs)?;
         let mut hba = String::new();
         let mut ident = String::new();
-        for service in SERVICES {
+        for service in proto::SERVICES {
             writeln!(hba, "hostssl {service} {service}_owner,{service}_app 127.0.0.1/32 cert map=mesh")?;
             writeln!(ident, "mesh {service} {service}_owner\nmesh {service} {service}_app")?;
         }
@@ -219,7 +219,7 @@ log_parameter_max_length_on_error = 0
         self.pid != 0 && process::is_alive(self.pid, PROGRAM)
     }
 
-    /// Stops the server: fast shutdown, every connection is ended.
+    /// Stops the server by a fast shutdown, which ends every connection.
     ///
     /// # Errors
     /// When it does not stop.
@@ -245,7 +245,7 @@ log_parameter_max_length_on_error = 0
 
     async fn create_databases(&self) -> anyhow::Result<()> {
         let mut connection = PgConnection::connect_with(&self.superuser("postgres")?).await?;
-        for service in SERVICES {
+        for service in proto::SERVICES {
             for statement in [
                 format!("create role {service}_owner login"),
                 format!("create role {service}_app login"),
@@ -253,7 +253,7 @@ log_parameter_max_length_on_error = 0
                 format!("revoke all on database {service} from public"),
                 format!("grant connect on database {service} to {service}_app"),
             ] {
-                // Names come from a constant list of this crate.
+                // Names come from the contract.
                 connection.execute(AssertSqlSafe(statement)).await?;
             }
         }
@@ -282,7 +282,7 @@ fn home(programs: &Path) -> anyhow::Result<Home<'_>> {
     Ok(Home { programs, user })
 }
 
-/// Beside everything else; as root below `/var/tmp`, where the unprivileged user can reach it.
+/// Beside the other files or, as root, below `/var/tmp`, where the unprivileged user can reach it.
 fn data_dir(run: &Path, home: &Home<'_>) -> anyhow::Result<PathBuf> {
     if home.user.is_none() {
         return Ok(run.join("postgres"));

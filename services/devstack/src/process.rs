@@ -1,4 +1,4 @@
-//! Processes that outlive the command that started them, and are stopped by their own ids only.
+//! Processes that outlive the command that started them, and are stopped only by their own ids.
 
 use std::{
     fs::{self, File},
@@ -40,7 +40,7 @@ pub fn is_alive(pid: u32, program: &str) -> bool {
     reap(pid);
     fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| {
         if line.is_empty() {
-            // In the middle of `exec`, or ended and not yet asked for.
+            // In the middle of `exec`, or a zombie (ended and not yet reaped).
             return fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "));
         }
         let first = line.split(|byte| *byte == 0).next().unwrap_or_default();
@@ -48,7 +48,7 @@ pub fn is_alive(pid: u32, program: &str) -> bool {
     })
 }
 
-/// Sends a signal.
+/// Sends a signal to a process.
 ///
 /// # Errors
 /// When there is no such process.
@@ -75,7 +75,7 @@ pub fn stop(pid: u32, program: &str, ask: Signal, patience: Duration) -> anyhow:
     bail!("process {pid} ({program}) does not stop")
 }
 
-/// Looks again and again until something holds; `false` when it did not in time.
+/// Polls until something holds; `false` if it does not within `patience`.
 pub fn wait_until(patience: Duration, mut holds: impl FnMut() -> bool) -> bool {
     let started = Instant::now();
     loop {
@@ -89,8 +89,8 @@ pub fn wait_until(patience: Duration, mut holds: impl FnMut() -> bool) -> bool {
     }
 }
 
-/// A port nobody listens on, below the range from which the system gives ports to outgoing connections: one taken from
-/// there could be gone again before its server starts. Stacks started at the same time take theirs from different places.
+/// A port nobody listens on, below the range that the system uses for outgoing connections: a port from that range
+/// could be taken before its server starts. Stacks started at the same time look in different places.
 ///
 /// # Errors
 /// When there is none.
@@ -116,10 +116,10 @@ pub fn port_or_free(wanted: u16) -> anyhow::Result<u16> {
     if TcpListener::bind(("127.0.0.1", wanted)).is_ok() { Ok(wanted) } else { free_port() }
 }
 
-/// A child that ended stays a zombie until somebody asks for it.
+/// A child that has ended stays a zombie until it is reaped.
 fn reap(pid: u32) {
     if let Ok(pid) = i32::try_from(pid) {
-        // Not our child: then it is somebody else's to ask for.
+        // This fails if it is not our child; then somebody else reaps it.
         let _ = waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG));
     }
 }

@@ -2,6 +2,8 @@
 
 create table plan (
     case_id    uuid        primary key,
+    -- The revision of what was agreed and why. A slot that follows another is no new one.
+    version    bigint      not null,
     -- 1 active, 2 paused, 3 closed.
     state      smallint    not null,
     reason     smallint    not null,
@@ -44,6 +46,8 @@ create index report_newest on report (case_id, at desc, report_id desc);
 
 create table alert (
     alert_id        uuid        primary key,
+    -- 1 as raised, 2 once taken.
+    version         bigint      not null default 1,
     case_id         uuid        not null,
     report_id       uuid        not null references report,
     level           smallint    not null,

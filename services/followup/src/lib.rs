@@ -1,43 +1,69 @@
-//! Daily health observation (健康観察): plans, due reports, alerts, call-backs, release.
+//! Daily health observation (健康観察): who is observed until when, what is due, what worries, who can be released.
+//!
+//! - [`case`]: the trunk, the registry's cases as far as follow-up knows them, and who may do what with them
+//! - [`plan`]: when a person reports, and what happens when a due report does not come
+//! - [`report`]: the observation form (健康観察票) and the reports made with it
+//! - [`alert`]: reports that carry a warning sign
+//! - [`worklist`]: what an organisation has to do, most urgent first
+//! - [`contact`]: calls and visits to people, and their visits to physicians
+//! - [`release`]: whether a person can be released (療養解除), and why
+//! - [`overview`]: all of it for one case
 
-pub mod domain;
-mod due;
-mod events;
-mod form;
+mod alert;
+mod case;
+mod contact;
+mod dated;
+#[cfg(test)]
+mod fixture;
+mod free_text;
+mod grpc;
+mod overview;
+mod plan;
 mod release;
-mod rpc;
-mod rules;
-mod slots;
-mod store;
-mod submit;
-mod view;
-mod watch;
+mod report;
+mod service;
 mod worklist;
 
-use chassis::{Base, MigrationSet};
-use proto::followup::followup_service_server::FollowupServiceServer;
+use chassis::{MigrationSet, Mount, NoSettings};
+use proto::followup::{
+    alert_service_server::AlertServiceServer, contact_service_server::ContactServiceServer,
+    followup_service_server::FollowupServiceServer, plan_service_server::PlanServiceServer,
+    release_service_server::ReleaseServiceServer, report_service_server::ReportServiceServer,
+    worklist_service_server::WorklistServiceServer,
+};
 use vault::{Key, Sealed};
 
 /// The service's own tables.
 pub const MIGRATIONS: &[MigrationSet] =
     &[access::cases::TABLE, ("0002_followup.sql", include_str!("../migrations/0002_followup.sql"))];
 
-/// The encrypted columns.
+/// The encrypted columns that a rotation re-encrypts.
 const SEALED: &[Sealed] = &[
     Sealed { place: vault::SIGNING_KEYS, key: Key::Text("kid") },
-    Sealed { place: view::MESSAGE, key: Key::Uuid("report_id") },
-    Sealed { place: view::NOTE, key: Key::Uuid("attempt_id") },
-    Sealed { place: view::VISIT, key: Key::Uuid("visit_id") },
+    Sealed { place: report::MESSAGE, key: Key::Uuid("report_id") },
+    Sealed { place: contact::NOTE, key: Key::Uuid("attempt_id") },
+    Sealed { place: contact::VISIT, key: Key::Uuid("visit_id") },
 ];
 
 /// Runs the service until it is asked to stop.
 ///
 /// # Errors
 /// When something it cannot work without is missing.
-pub async fn run(mut base: Base) -> anyhow::Result<()> {
-    base.seals(SEALED);
-    let followup = rpc::Followups::new(&base)?;
-    base.listen(events::Hears)?;
-    due::start(&followup);
-    base.serve(|routes| routes.add_service(FollowupServiceServer::new(followup))).await
+pub async fn run(mut mount: Mount<NoSettings>) -> anyhow::Result<()> {
+    mount.seals(SEALED);
+    let followup = service::Followup::new(&mount.base)?;
+    mount.listen(case::Hears { clock: mount.base.clock.clone() })?;
+    plan::start(&followup);
+    mount
+        .serve(|routes| {
+            routes
+                .add_service(FollowupServiceServer::new(followup.clone()))
+                .add_service(PlanServiceServer::new(followup.clone()))
+                .add_service(ReportServiceServer::new(followup.clone()))
+                .add_service(AlertServiceServer::new(followup.clone()))
+                .add_service(WorklistServiceServer::new(followup.clone()))
+                .add_service(ContactServiceServer::new(followup.clone()))
+                .add_service(ReleaseServiceServer::new(followup))
+        })
+        .await
 }

@@ -11,27 +11,27 @@ pub struct Settings {
     #[command(flatten)]
     pub common: Common,
 
-    /// Calls a signed-in principal may make per second, with ten seconds' worth in one go.
+    /// Calls a signed-in principal may make per second, with bursts of ten seconds' worth.
     #[arg(long, env = "HERSYS_LIMIT_PER_PRINCIPAL", default_value_t = 50)]
     pub per_principal: u32,
 
-    /// Calls one address may make per second, with ten seconds' worth in one go. A hospital shares an address.
+    /// Calls one address may make per second, with bursts of ten seconds' worth. A hospital shares an address.
     #[arg(long, env = "HERSYS_LIMIT_PER_ADDRESS", default_value_t = 500)]
     pub per_address: u32,
 
-    /// Anonymous calls (sign-in) one address may make per second, with ten seconds' worth in one go.
+    /// Anonymous calls (sign-in) one address may make per second, with bursts of ten seconds' worth.
     #[arg(long, env = "HERSYS_LIMIT_ANONYMOUS", default_value_t = 5)]
     pub anonymous: u32,
 
-    /// Calls under way at once; beyond a share of it the less urgent ones are turned away.
+    /// The most calls under way at once. Less urgent calls are refused already at a share of it.
     #[arg(long, env = "HERSYS_IN_FLIGHT", default_value_t = 2_000)]
     pub in_flight: usize,
 
-    /// Streams open at once, counted apart from calls.
+    /// The most streams open at once, counted apart from calls.
     #[arg(long, env = "HERSYS_STREAMS", default_value_t = 20_000)]
     pub streams: usize,
 
-    /// Bytes a request body may have.
+    /// The most bytes in a request body.
     #[arg(long, env = "HERSYS_BODY_BYTES", default_value_t = 4 << 20)]
     pub body_bytes: usize,
 }

@@ -1,18 +1,12 @@
-//! The only door: TLS termination, token check, limits, shedding; native gRPC passed through byte by byte, gRPC-Web
-//! translated for browsers, REST transcoded from the contract's annotations.
+//! The only door: TLS termination, token check, limits, shedding. Native gRPC is passed through byte by byte, gRPC-Web
+//! is translated for browsers, and REST is transcoded by the contract's annotations.
 
-mod body;
+mod answer;
 mod config;
-mod docs;
-mod errors;
-mod json;
-mod limits;
-mod openapi;
-mod pass;
+mod describe;
+mod door;
+mod edge;
 mod rest;
-mod routes;
-mod schema;
-mod stream;
 
 use std::sync::Arc;
 
@@ -24,7 +18,7 @@ use hyper_util::{
     server::conn::auto,
 };
 use runtime::{
-    Shutdown, admin,
+    Clock, Shutdown, admin,
     mesh::{Channel, Mesh},
     server, spans,
     tls::Tls,
@@ -32,9 +26,6 @@ use runtime::{
 use tokio::net::TcpListener;
 
 pub use config::Settings;
-
-/// The services whose public RPCs the gateway passes through.
-const SERVICES: &[&str] = &["identity", "registry", "notification", "followup", "beds", "statistics"];
 
 /// Runs the gateway until it is asked to stop.
 ///
@@ -49,7 +40,7 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> anyhow::Result<()> {
     }
     let mesh = Mesh::new(&tls, &settings.common.upstreams())?;
     let verifier = Verifier::new(mesh.channel("identity")?);
-    let gateway = Arc::new(routes::Gateway::new(&settings, &mesh, verifier.clone()));
+    let gateway = Arc::new(edge::Gateway::new(&settings, proto::SERVICES, &mesh, verifier.clone(), Clock::system()));
     gateway.keep_limits_small(&shutdown);
 
     let listen = settings.common.listen;
@@ -71,7 +62,7 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> anyhow::Result<()> {
             let address = connection.peer().address.ip();
             let service = hyper::service::service_fn(move |request| {
                 let gateway = Arc::clone(&gateway);
-                async move { gateway.answer(request, address).await }
+                async move { door::answer(&gateway, request, address).await }
             });
             let mut builder = auto::Builder::new(TokioExecutor::new());
             builder.http1().timer(TokioTimer::new()).header_read_timeout(std::time::Duration::from_secs(30));

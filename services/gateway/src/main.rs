@@ -15,7 +15,7 @@ async fn main() -> ExitCode {
     match outcome.await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(error = %format!("{error:#}"), "Stopped: gateway could not go on");
+            tracing::error!(error = %format!("{error:#}"), "Stopped: gateway failed");
             ExitCode::FAILURE
         }
     }

@@ -30,6 +30,6 @@ create index notification_open on notification (receiving_centre, arrived_at des
 create table former_centre (
     notification_id uuid        not null references notification,
     centre_id       uuid        not null,
-    until           timestamptz not null default now(),
+    until           timestamptz not null,
     primary key (notification_id, centre_id)
 );

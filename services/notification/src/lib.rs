@@ -1,17 +1,22 @@
-//! Filing of the legal notification (発生届), its receipt, and the health centre's inbox.
+//! The legal notification (発生届): its form, its filing, and the inbox of the health centre that gets it.
+//!
+//! - [`form`]: the versions of form 6-1 as dated rules, and what must hold of a form
+//! - [`filing`]: the trunk: a form is filed, a receipt proves it, and it can be read again
+//! - [`inbox`]: a centre's notifications, until it accepts (受理) or forwards them
 
-pub mod domain;
+mod filing;
+#[cfg(test)]
+mod fixture;
+mod form;
+mod grpc;
+mod inbox;
 mod internal;
-mod receipt;
-mod rpc;
-pub mod rules;
-mod store;
-mod watch;
+mod service;
 
-use chassis::{Base, MigrationSet};
+use chassis::{MigrationSet, Mount, NoSettings};
 use proto::notification::{
+    filing_service_server::FilingServiceServer, inbox_service_server::InboxServiceServer,
     notification_internal_service_server::NotificationInternalServiceServer,
-    notification_service_server::NotificationServiceServer,
 };
 use vault::{Key, Sealed};
 
@@ -19,23 +24,25 @@ use vault::{Key, Sealed};
 pub const MIGRATIONS: &[MigrationSet] =
     &[("0001_notification.sql", include_str!("../migrations/0001_notification.sql"))];
 
-/// The encrypted columns.
-const SEALED: &[Sealed] = &[
-    Sealed { place: vault::SIGNING_KEYS, key: Key::Text("kid") },
-    Sealed { place: rpc::FORM, key: Key::Uuid("notification_id") },
-];
+/// The encrypted columns that a rotation re-encrypts.
+const SEALED: &[Sealed] = &[Sealed { place: vault::SIGNING_KEYS, key: Key::Text("kid") }, filing::SEALED];
+
+/// 200 forms at once are larger than tonic's usual limit.
+const FORMS: usize = 16 << 20;
 
 /// Runs the service until it is asked to stop.
 ///
 /// # Errors
 /// When something it cannot work without is missing.
-pub async fn run(mut base: Base) -> anyhow::Result<()> {
-    base.seals(SEALED);
-    let notification = rpc::Notifications::new(&base);
-    base.serve(|routes| {
-        routes
-            .add_service(NotificationServiceServer::new(notification.clone()))
-            .add_service(NotificationInternalServiceServer::new(notification).max_encoding_message_size(16 << 20))
-    })
-    .await
+pub async fn run(mut mount: Mount<NoSettings>) -> anyhow::Result<()> {
+    mount.seals(SEALED);
+    let notifications = service::Notifications::new(&mount.base);
+    mount
+        .serve(|routes| {
+            routes
+                .add_service(FilingServiceServer::new(notifications.clone()))
+                .add_service(InboxServiceServer::new(notifications.clone()))
+                .add_service(NotificationInternalServiceServer::new(notifications).max_encoding_message_size(FORMS))
+        })
+        .await
 }

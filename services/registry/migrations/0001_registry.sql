@@ -14,29 +14,42 @@ create index person_match on person (match_index);
 
 -- An episode. Coded facts only.
 create table cases (
-    case_id            uuid        primary key,
-    person_id          uuid        not null references person,
-    version            bigint      not null,
-    access_sealed      bytea       not null,
-    access_hash        bytea       not null,
-    sex                smallint    not null,
-    age_band           smallint    not null,
-    diagnosis_class    smallint    not null,
-    report_date        date,
-    onset_date         date,
-    diagnosis_date     date,
-    test_date          date,
-    test_result        smallint    not null,
-    test_count         integer     not null,
-    placement          smallint    not null,
-    placement_since    date,
-    outcome            smallint    not null,
-    outcome_date       date,
-    receiving_centre   uuid,
-    responsible_centre uuid,
-    prefecture         smallint    not null,
-    created_at         timestamptz not null,
-    updated_at         timestamptz not null,
+    case_id             uuid        primary key,
+    person_id           uuid        not null references person,
+    version             bigint      not null,
+    access_sealed       bytea       not null,
+    access_hash         bytea       not null,
+    role                smallint    not null,
+    index_case_id       uuid,
+    last_contact_on     date,
+    sex                 smallint    not null,
+    age_band            smallint    not null,
+    diagnosis_class     smallint    not null,
+    report_date         date,
+    onset_date          date,
+    diagnosis_date      date,
+    test_date           date,
+    test_result         smallint    not null,
+    test_count          integer     not null,
+    negative_on         date,
+    negative_before_on  date,
+    severity            smallint    not null,
+    icu                 boolean     not null,
+    ventilator          boolean     not null,
+    ecmo                boolean     not null,
+    ventilated          boolean     not null,
+    admission_necessity smallint    not null,
+    placement           smallint    not null,
+    placement_since     date,
+    facility_id         uuid,
+    outcome             smallint    not null,
+    outcome_date        date,
+    receiving_centre    uuid,
+    responsible_centre  uuid,
+    prefecture          smallint    not null,
+    referred_to         uuid,
+    created_at          timestamptz not null,
+    updated_at          timestamptz not null,
     constraint cases_access_key unique (access_hash)
 );
 -- Serves matching: the open episodes of a person.
@@ -49,6 +62,28 @@ create table case_test (
     specimen   smallint not null,
     result     smallint not null,
     sampled_on date,
+    primary key (case_id, number)
+);
+
+-- 居所: where the person was cared for, in the order it was recorded.
+create table case_stay (
+    case_id     uuid     not null references cases,
+    number      integer  not null,
+    placement   smallint not null,
+    since       date     not null,
+    facility_id uuid,
+    primary key (case_id, number)
+);
+
+-- 患者の状態, in the order it was recorded.
+create table case_state (
+    case_id    uuid     not null references cases,
+    number     integer  not null,
+    state_on   date     not null,
+    severity   smallint not null,
+    icu        boolean  not null,
+    ventilator boolean  not null,
+    ecmo       boolean  not null,
     primary key (case_id, number)
 );
 
@@ -79,3 +114,33 @@ create table case_list (
 );
 create index case_list_newest on case_list (organisation_id, updated_at desc, case_id desc);
 create index case_list_open on case_list (organisation_id, updated_at desc, case_id desc) where is_open;
+
+-- 移管 between centres.
+create table case_transfer (
+    case_id       uuid        not null references cases,
+    number        integer     not null,
+    from_centre   uuid        not null,
+    to_centre     uuid        not null,
+    state         smallint    not null,
+    -- Free text is sealed: it may name people.
+    reason        bytea       not null,
+    offered_at    timestamptz not null,
+    answered_at   timestamptz,
+    answer_reason bytea,
+    primary key (case_id, number)
+);
+-- At most one is OFFERED (1).
+create unique index case_transfer_open on case_transfer (case_id) where state = 1;
+
+-- 緊急閲覧: who opened a case without a relation, until when, and why. The reason is ciphertext.
+create table emergency_opening (
+    opening_id      uuid        primary key,
+    case_id         uuid        not null references cases,
+    user_id         uuid        not null,
+    organisation_id uuid        not null,
+    at              timestamptz not null,
+    until           timestamptz not null,
+    reason          bytea       not null
+);
+-- Serves the list of a case, page by page.
+create index emergency_opening_case on emergency_opening (case_id, at desc, opening_id desc);

@@ -1,38 +1,49 @@
-//! Persons, cases, tests, placement and outcome, and who has which relation to them.
+//! Persons, their episodes of illness, and who has which relation to them.
+//!
+//! - [`case`]: the trunk, one episode in versions, its grants and lists
+//! - [`access_id`]: the IDs with which patients sign in (スマホ入力ID)
+//! - [`person`]: the particulars, sealed, and their corrections
+//! - [`course`]: tests, severity, placement, need of admission, outcome
+//! - [`referral`]: consultation centres refer to institutions that test
+//! - [`transfer`]: centres hand cases over (移管)
+//! - [`emergency`]: cases opened without a relation, for three hours (緊急閲覧)
+//! - [`filing`]: what filed notifications say about cases
+//! - [`stay`]: what beds says about where people lie
 
-mod admissions;
-mod change;
-pub mod domain;
+mod access_id;
+mod case;
+mod course;
 mod emergency;
-mod events;
-mod handover;
-mod history;
+mod filing;
+#[cfg(test)]
+mod fixture;
+mod grpc;
 mod internal;
-mod rpc;
-mod store;
-mod view;
-mod write;
+mod person;
+mod referral;
+mod service;
+mod stay;
+mod transfer;
 
-use chassis::{Base, MigrationSet};
+use chassis::{MigrationSet, Mount, NoSettings};
 use proto::registry::{
-    registry_internal_service_server::RegistryInternalServiceServer, registry_service_server::RegistryServiceServer,
+    access_id_service_server::AccessIdServiceServer, case_service_server::CaseServiceServer,
+    course_service_server::CourseServiceServer, emergency_service_server::EmergencyServiceServer,
+    person_service_server::PersonServiceServer, referral_service_server::ReferralServiceServer,
+    registry_internal_service_server::RegistryInternalServiceServer, transfer_service_server::TransferServiceServer,
 };
 use vault::{Key, Sealed};
 
 /// The service's own tables.
-pub const MIGRATIONS: &[MigrationSet] = &[
-    ("0001_registry.sql", include_str!("../migrations/0001_registry.sql")),
-    ("0002_care.sql", include_str!("../migrations/0002_care.sql")),
-    ("0003_emergency.sql", include_str!("../migrations/0003_emergency.sql")),
-];
+pub const MIGRATIONS: &[MigrationSet] = &[("0001_registry.sql", include_str!("../migrations/0001_registry.sql"))];
 
-/// The encrypted columns.
+/// The encrypted columns, to be re-encrypted after a rotation.
 const SEALED: &[Sealed] = &[
     Sealed { place: vault::SIGNING_KEYS, key: Key::Text("kid") },
-    Sealed { place: write::PERSON, key: Key::Uuid("person_id") },
-    Sealed { place: write::ACCESS, key: Key::Uuid("case_id") },
-    Sealed { place: view::REASON, key: Key::Uuid("case_id") },
-    Sealed { place: view::ANSWER_REASON, key: Key::Uuid("case_id") },
+    Sealed { place: person::PARTICULARS, key: Key::Uuid("person_id") },
+    Sealed { place: access_id::SEALED_ID, key: Key::Uuid("case_id") },
+    Sealed { place: transfer::REASON, key: Key::Uuid("case_id") },
+    Sealed { place: transfer::ANSWER_REASON, key: Key::Uuid("case_id") },
     Sealed { place: emergency::REASON, key: Key::Uuid("opening_id") },
 ];
 
@@ -40,15 +51,22 @@ const SEALED: &[Sealed] = &[
 ///
 /// # Errors
 /// When something it cannot work without is missing.
-pub async fn run(mut base: Base) -> anyhow::Result<()> {
-    base.seals(SEALED);
-    let registry = rpc::Registry::new(base.clone());
-    base.listen(events::Hears::new(&base)?)?;
-    base.listen(admissions::Hears)?;
-    base.serve(|routes| {
-        routes
-            .add_service(RegistryServiceServer::new(registry.clone()))
-            .add_service(RegistryInternalServiceServer::new(registry))
-    })
-    .await
+pub async fn run(mut mount: Mount<NoSettings>) -> anyhow::Result<()> {
+    mount.seals(SEALED);
+    let registry = service::Registry::new(&mount.base);
+    mount.listen(filing::Hears::new(&mount.base)?)?;
+    mount.listen(stay::Hears)?;
+    mount
+        .serve(|routes| {
+            routes
+                .add_service(CaseServiceServer::new(registry.clone()))
+                .add_service(AccessIdServiceServer::new(registry.clone()))
+                .add_service(PersonServiceServer::new(registry.clone()))
+                .add_service(CourseServiceServer::new(registry.clone()))
+                .add_service(ReferralServiceServer::new(registry.clone()))
+                .add_service(TransferServiceServer::new(registry.clone()))
+                .add_service(EmergencyServiceServer::new(registry.clone()))
+                .add_service(RegistryInternalServiceServer::new(registry))
+        })
+        .await
 }

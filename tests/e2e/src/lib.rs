@@ -1,20 +1,15 @@
-//! What the journeys stand on: a running mesh, and people to act in it.
+//! What the tests stand on: a running mesh, and people who act in it.
 
-use std::{
-    collections::HashMap,
-    fs::{self, File},
-    path::PathBuf,
-    time::Duration,
-};
+mod gateway;
+mod prefecture;
+mod world;
+
+use std::{collections::HashMap, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, bail};
-use ctl::{
-    Client,
-    client::{Session, patiently},
-};
-use devstack::{Options, Stack};
+use client::{Client, patiently};
 use proto::{
-    identity::{IssueUserRequest, Role},
+    identity::{IssueUserRequest, IssueUserResponse},
     notification::{Diagnosis, FileNotificationRequest, Findings, Form, Purpose, Receipt, Subject},
     registry::{
         DiagnosisClass, GetCaseRequest, Person, RegisterCaseRequest, RegisterCaseResponse, Sex, Specimen, TestMethod,
@@ -22,140 +17,14 @@ use proto::{
     },
     statistics::{QueryCasesRequest, QueryCasesResponse},
 };
-use sqlx::{Connection as _, PgConnection};
 use tonic::Status;
 use uuid::Uuid;
 
-/// A running mesh and the way to its administrator.
-pub struct World {
-    /// The mesh.
-    pub stack: Stack,
-    private: bool,
-}
+pub use gateway::Gateway;
+pub use prefecture::Prefecture;
+pub use world::World;
 
-impl World {
-    /// The mesh all journeys share.
-    ///
-    /// # Errors
-    /// When there is none: tests run under `hersys-devstack exec`.
-    pub fn shared() -> anyhow::Result<Self> {
-        Ok(Self { stack: Stack::load(&setting("HERSYS_TEST_RUN")?)?, private: false })
-    }
-
-    /// A mesh of one's own, to break; stopped and wiped at the end.
-    ///
-    /// # Errors
-    /// When it does not come up.
-    pub async fn private() -> anyhow::Result<Self> {
-        Self::private_with(&[]).await
-    }
-
-    /// A mesh of one's own with settings of its own.
-    ///
-    /// # Errors
-    /// When it does not come up.
-    pub async fn private_with(settings: &[(&str, &str)]) -> anyhow::Result<Self> {
-        runtime::telemetry::install_crypto();
-        let mut environment = vec![
-            ("HERSYS_LIMIT_PER_PRINCIPAL".to_owned(), "20000".to_owned()),
-            ("HERSYS_LIMIT_PER_ADDRESS".to_owned(), "20000".to_owned()),
-            ("HERSYS_LIMIT_ANONYMOUS".to_owned(), "500".to_owned()),
-        ];
-        environment.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-        let options = Options {
-            run: PathBuf::from(format!("/var/tmp/hersys-private-{}", Uuid::now_v7().simple())),
-            tools: setting("HERSYS_TEST_TOOLS")?,
-            binaries: setting("HERSYS_TEST_BINARIES")?,
-            environment,
-            port: 0,
-            demo: true,
-            talk: false,
-        };
-        Ok(Self { stack: Stack::up_or_down(&options).await?, private: true })
-    }
-
-    /// The id of a demo organisation.
-    ///
-    /// # Errors
-    /// When there is none of that name.
-    pub fn organisation(&self, short: &str) -> anyhow::Result<String> {
-        self.stack.demo.organisations.get(short).cloned().with_context(|| format!("there is no {short}"))
-    }
-
-    /// The ministry's administrator. The session is shared by all test processes: a one-time code works once.
-    ///
-    /// # Errors
-    /// When signing in fails.
-    pub async fn admin(&self) -> anyhow::Result<Client> {
-        let lock = File::create(self.stack.run.join("admin.lock"))?;
-        lock.lock()?;
-        let kept = self.stack.run.join("admin.session");
-        let mut client = self.stack.client()?;
-        let session: Option<Session> = fs::read(&kept).ok().and_then(|text| serde_json::from_slice(&text).ok());
-        match session {
-            // Issuing asks for a second factor of the last quarter of an hour.
-            Some(session) if runtime::Clock.now().unix_timestamp() - session.authenticated_at < 600 => {
-                client = client.with_session(session);
-                client.keep_fresh().await?;
-            }
-            _ => client.sign_in(&self.stack.credentials("admin")?).await?,
-        }
-        devstack::certs::write_secret(&kept, &serde_json::to_vec(&client.session())?)?;
-        Ok(client)
-    }
-
-    /// A new person at work in a demo organisation, signed in.
-    ///
-    /// # Errors
-    /// When the ID cannot be issued.
-    pub async fn staff(&self, organisation: &str, role: Role) -> anyhow::Result<Client> {
-        Ok(self.staff_with_id(organisation, role).await?.0)
-    }
-
-    /// A new person at work, and the user's id.
-    ///
-    /// # Errors
-    /// When the ID cannot be issued.
-    pub async fn staff_with_id(&self, organisation: &str, role: Role) -> anyhow::Result<(Client, String)> {
-        let admin = self.admin().await?;
-        let login = format!("t{}", Uuid::now_v7().simple());
-        let request = IssueUserRequest {
-            request_id: Uuid::now_v7().to_string(),
-            organisation_id: self.organisation(organisation)?,
-            login: login.clone(),
-            role: role.into(),
-            ..IssueUserRequest::default()
-        };
-        let issued = patiently(|| {
-            let (mut identity, request) = (admin.identity(), admin.request(request.clone()));
-            async move { identity.issue_user(request).await }
-        })
-        .await?;
-        let mut client = self.stack.client()?;
-        client.enrol(&login, &issued.initial_secret, &format!("{}-{}", Uuid::now_v7(), Uuid::now_v7())).await?;
-        Ok((client, issued.user_id))
-    }
-
-    /// A connection past every door, for what no RPC shows.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn sql(&self, database: &str) -> anyhow::Result<PgConnection> {
-        Ok(PgConnection::connect_with(&self.stack.postgres.superuser(database)?).await?)
-    }
-}
-
-impl Drop for World {
-    fn drop(&mut self) {
-        if self.private {
-            // The processes may have been started again since the world was made.
-            let stack = Stack::load(&self.stack.run).unwrap_or_else(|_| self.stack.clone());
-            let _ = if std::thread::panicking() { stack.down() } else { stack.reset() };
-        }
-    }
-}
-
-/// A person nobody else is.
+/// A new person in the city of Osaka, unlike any other.
 pub fn person() -> Person {
     let number = Uuid::now_v7().as_u64_pair().1;
     Person {
@@ -193,9 +62,9 @@ pub fn form(person: &Person) -> Form {
                 method: TestMethod::NucleicAcid.into(),
                 specimen: Specimen::Saliva.into(),
                 result: TestResult::Positive.into(),
-                sampled_on: "2020-05-31".to_owned(),
+                sampled_date: "2020-05-31".to_owned(),
             }],
-            onset_on: "2020-05-29".to_owned(),
+            onset_date: "2020-05-29".to_owned(),
             ..Findings::default()
         }),
         ..Form::default()
@@ -204,57 +73,69 @@ pub fn form(person: &Person) -> Form {
 
 /// A request to file a form, under a new request id.
 pub fn filing(form: Form) -> FileNotificationRequest {
-    FileNotificationRequest {
-        request_id: Uuid::now_v7().to_string(),
-        form: Some(form),
-        ..FileNotificationRequest::default()
-    }
+    FileNotificationRequest { request_id: request_id(), form: Some(form), ..FileNotificationRequest::default() }
 }
 
-/// Files.
+/// Files a notification.
 ///
 /// # Errors
 /// What the gateway answers.
 pub async fn file(client: &Client, request: FileNotificationRequest) -> Result<Receipt, Status> {
-    client.notification().file_notification(client.request(request)).await.map(tonic::Response::into_inner)
+    client.filing().file_notification(client.request(request)).await.map(tonic::Response::into_inner)
 }
 
-/// Registers a person.
+/// Registers a person, and returns the case.
 ///
 /// # Errors
 /// What the gateway answers.
 pub async fn register(client: &Client, person: Person) -> Result<RegisterCaseResponse, Status> {
-    let request = RegisterCaseRequest {
-        request_id: Uuid::now_v7().to_string(),
-        person: Some(person),
-        ..RegisterCaseRequest::default()
-    };
-    client.registry().register_case(client.request(request)).await.map(tonic::Response::into_inner)
+    let request =
+        RegisterCaseRequest { request_id: request_id(), person: Some(person), ..RegisterCaseRequest::default() };
+    client.cases().register_case(client.request(request)).await.map(tonic::Response::into_inner)
 }
 
-/// A person registered by the clinic, notified as positive, with the case known to its centre.
+/// Registers a new person, files a positive notification, and waits until the centre knows the case. Returns its id.
 ///
 /// # Errors
 /// When a step is refused, or the centre does not get the case in time.
 pub async fn patient(clinic: &Client, nurse: &Client) -> anyhow::Result<String> {
-    let somebody = person();
-    let case_id = register(clinic, somebody.clone()).await?.case_id;
-    file(clinic, FileNotificationRequest { case_id: case_id.clone(), ..filing(form(&somebody)) }).await?;
+    notified(clinic, nurse, &person()).await
+}
+
+/// Registers this person, files a positive notification, and waits until the centre knows the case. Returns its id.
+///
+/// # Errors
+/// When a step is refused, or the centre does not get the case in time.
+pub async fn notified(clinic: &Client, nurse: &Client, person: &Person) -> anyhow::Result<String> {
+    let case_id = register(clinic, person.clone()).await?.case_id;
+    file(clinic, FileNotificationRequest { case_id: case_id.clone(), ..filing(form(person)) }).await?;
     eventually("the centre has the notified case", Duration::from_secs(10), || async {
         let request = nurse.request(GetCaseRequest { case_id: case_id.clone() });
-        let seen = nurse.registry().get_case(request).await.map(tonic::Response::into_inner);
+        let seen = nurse.cases().get_case(request).await.map(tonic::Response::into_inner);
         Ok(seen.is_ok_and(|case| !case.report_date.is_empty()))
     })
     .await?;
     Ok(case_id)
 }
 
-/// A new request id.
+/// Issues an ID for somebody at work.
+///
+/// # Errors
+/// What the gateway answers.
+pub async fn issue(admin: &Client, request: IssueUserRequest) -> Result<IssueUserResponse, Status> {
+    patiently(|| {
+        let (mut users, request) = (admin.users(), admin.request(request.clone()));
+        async move { users.issue_user(request).await }
+    })
+    .await
+}
+
+/// A new request id, as its text.
 pub fn request_id() -> String {
     Uuid::now_v7().to_string()
 }
 
-/// Asks for figures.
+/// Asks statistics for figures.
 ///
 /// # Errors
 /// What the gateway answers.
@@ -262,7 +143,14 @@ pub async fn figures(client: &Client, request: QueryCasesRequest) -> Result<Quer
     client.statistics().query_cases(client.request(request)).await.map(tonic::Response::into_inner)
 }
 
-/// Looks until something holds, and fails by its name when it does not within `patience`.
+/// How much of something a test does: `usual` shows a fault within minutes; with `HERSYS_SOAK=1` (`make soak`), `soak`
+/// wears the mesh out over hours.
+#[expect(clippy::disallowed_methods, reason = "how `make soak` tells a test to take its time")]
+pub fn amount<T>(usual: T, soak: T) -> T {
+    if std::env::var("HERSYS_SOAK").is_ok_and(|set| set == "1") { soak } else { usual }
+}
+
+/// Polls until something holds. If it does not within `patience`, fails with its name, `what`.
 ///
 /// # Errors
 /// When it does not hold in time.
@@ -312,15 +200,15 @@ fn kana(number: u64) -> String {
 }
 
 #[expect(clippy::disallowed_methods, reason = "how `hersys-devstack exec` tells a test where the mesh is")]
-fn setting(name: &str) -> anyhow::Result<PathBuf> {
+pub(crate) fn setting(name: &str) -> anyhow::Result<PathBuf> {
     let value =
         std::env::var(name).with_context(|| format!("{name} is not set: run `make test`, or hersys-devstack exec"))?;
     Ok(PathBuf::from(value))
 }
 
-/// What a refused call answered. Answers have no `Debug`, because they hold persons.
+/// The status of a refused call. Answers have no `Debug`, because they contain personal data.
 pub trait Refused {
-    /// The status of a refusal.
+    /// The status that the call was refused with.
     ///
     /// # Panics
     /// When the call was answered.

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, io::Write, sync::Arc, time::Duration};
 
-use ctl::{Client, client::patiently};
+use client::{Client, patiently};
 use e2e::{World, eventually, person, register, request_id};
 use futures::{StreamExt as _, stream};
 use proto::{
@@ -73,15 +73,15 @@ pub(crate) async fn reports(
 
 async fn submit(client: &Client, case_id: String) -> Result<String, Status> {
     let report = HealthReport {
-        temperature_decicelsius: 368,
-        spo2_percent: 97,
+        temperature_decicelsius: Some(368),
+        spo2_percent: Some(97),
         cough: Answer::Yes.into(),
         breathless: Answer::No.into(),
         ..HealthReport::default()
     };
     let request =
         SubmitReportRequest { request_id: request_id(), case_id, report: Some(report), form_version: String::new() };
-    Ok(client.followup().submit_report(client.request(request)).await?.into_inner().report_id)
+    Ok(client.reports().submit_report(client.request(request)).await?.into_inner().report_id)
 }
 
 pub(crate) async fn registered(clinic: &Client, count: usize) -> anyhow::Result<Vec<String>> {
@@ -93,7 +93,8 @@ pub(crate) async fn registered(clinic: &Client, count: usize) -> anyhow::Result<
     Ok(made.into_iter().collect::<Result<_, _>>()?)
 }
 
-/// Lets many claims run at half as many beds of one hospital: how many a second are decided, and that none is given twice.
+/// Makes many claims on half as many beds of one hospital: how many per second are decided, and that no bed is given
+/// twice.
 pub(crate) async fn claims(world: &World, out: &mut impl Write, count: usize) -> anyhow::Result<()> {
     let clinic = world.staff("clinic", Role::Physician).await?;
     let nurse = world.staff("osaka-city-centre", Role::Nurse).await?;
@@ -106,8 +107,9 @@ pub(crate) async fn claims(world: &World, out: &mut impl Write, count: usize) ->
         capability: Capability::General.into(),
         secured: beds,
         ready: beds,
+        etag: String::new(),
     };
-    hospital.beds().report_capacity(hospital.request(declare)).await?;
+    hospital.capacity().report_capacity(hospital.request(declare)).await?;
     let cases = registered(&clinic, count).await?;
     let asked: Vec<Result<String, Status>> = stream::iter(cases)
         .map(|case_id| {
@@ -119,8 +121,8 @@ pub(crate) async fn claims(world: &World, out: &mut impl Write, count: usize) ->
                     capability: Capability::General.into(),
                 };
                 patiently(|| {
-                    let (mut beds, request) = (nurse.beds(), nurse.request(request.clone()));
-                    async move { beds.request_admission(request).await }
+                    let (mut admissions, request) = (nurse.admissions(), nurse.request(request.clone()));
+                    async move { admissions.request_admission(request).await }
                 })
                 .await
                 .map(|admission| admission.admission_id)
@@ -135,8 +137,13 @@ pub(crate) async fn claims(world: &World, out: &mut impl Write, count: usize) ->
         .map(|admission_id| {
             let (nurse, facility_id) = (nurse.clone(), facility_id.clone());
             async move {
-                let request = OfferBedRequest { request_id: request_id(), admission_id, facility_id, hold_minutes: 0 };
-                let held = nurse.beds().offer_bed(nurse.request(request)).await;
+                let request = OfferBedRequest {
+                    request_id: request_id(),
+                    admission_id,
+                    facility_id,
+                    ..OfferBedRequest::default()
+                };
+                let held = nurse.admissions().offer_bed(nurse.request(request)).await;
                 held.map(|answer| answer.into_inner().bed_number).map_err(|status| status.code())
             }
         })

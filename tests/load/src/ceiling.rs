@@ -1,4 +1,4 @@
-//! The raw ceiling: the rows of a filing committed straight into the same PostgreSQL, without anything of ours in between.
+//! The raw ceiling: the rows of a filing committed straight into the same PostgreSQL, with nothing of ours in between.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ const FORM: usize = 330;
 /// Bytes of a sealed answer.
 const ANSWER: usize = 900;
 
-/// Filings' rows per second with as many connections.
+/// Filings' rows committed per second over this many connections.
 pub(crate) async fn measure(world: &World, connections: u32, length: Duration) -> anyhow::Result<f64> {
     let pool = PgPoolOptions::new()
         .max_connections(connections)
@@ -48,7 +48,7 @@ async fn commit_until(pool: PgPool, until: Instant) -> anyhow::Result<u32> {
         let id = Uuid::now_v7();
         let mut tx = pool.begin().await?;
         sqlx::query(
-            "insert into raw_request (organisation_id, request_id, rpc, body_hash, response)
+            "insert into raw_request (user_id, request_id, rpc, body_hash, response)
              values ($1, $2, 'FileNotification', $3, $4)",
         )
         .bind(organisation)

@@ -1,9 +1,9 @@
-//! The same question by different doors: native gRPC and REST at the gateway, and another transcoder before the same
-//! services. In slices by turns, so that nobody has the quieter machine.
+//! The same call through different doors: native gRPC and REST at the gateway, and another transcoder in front of the
+//! same services. The doors take turns, so that none of them has the quieter machine.
 
 use std::{io::Write, time::Duration};
 
-use ctl::Client;
+use client::Client;
 use e2e::World;
 use futures::{StreamExt as _, stream};
 use hdrhistogram::Histogram;
@@ -17,10 +17,9 @@ use crate::care;
 
 /// Calls under way at once.
 const AT_ONCE: usize = 32;
-/// Turns of each door.
+/// How many turns each door has.
 const TURNS: u32 = 4;
 
-/// A way to ask.
 #[derive(Clone, Copy)]
 enum Door {
     Native,
@@ -109,7 +108,7 @@ async fn ask(door: Door, client: &Client, case_id: &str) -> anyhow::Result<()> {
     match door {
         Door::Native => {
             let request = GetCaseRequest { case_id: case_id.to_owned() };
-            client.registry().get_case(client.request(request)).await?;
+            client.cases().get_case(client.request(request)).await?;
         }
         Door::Rest => {
             let token = client.session().map(|session| session.access_token.clone()).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Getting in: log-ins and refreshed sessions per second, the cost of a decision, and filings while everybody signs in.
+//! Getting in: log-ins and refreshes per second, the cost of a decision, and filings while everybody signs in.
 
 use std::{
     fmt::Write as _,
@@ -19,7 +19,7 @@ use access::{
 };
 use anyhow::Context as _;
 use argon2::{Argon2, PasswordHasher as _};
-use ctl::{Client, Credentials};
+use client::{Client, Credentials};
 use e2e::World;
 use proto::{
     identity::{
@@ -35,7 +35,7 @@ use uuid::Uuid;
 
 use crate::{file_one, report, storm};
 
-/// Log-ins under way at once: below what the hashing queue holds.
+/// Log-ins under way at once: fewer than the hashing queue holds.
 const AT_ONCE: usize = 12;
 
 /// Someone who signs in, and the codes that are left.
@@ -45,7 +45,7 @@ struct Person {
     codes: Vec<String>,
 }
 
-/// Measures, and prints a ratio within the same run for each.
+/// Measures, and prints each result with a ratio from the same run.
 pub(crate) async fn measure(
     world: &World,
     out: &mut impl Write,
@@ -64,7 +64,7 @@ pub(crate) async fn measure(
     let (allowed, related) = (decision(), relation());
     writeln!(out, "a decision: {allowed:.2} µs for the permission, {related:.2} µs for relations from ten grants")?;
 
-    // Ten times what can be hashed, with log-ins that exist and do not.
+    // Ten times what can be hashed, with log-ins that exist and log-ins that do not.
     let before = storm::run(clients, 200, length, file_one).await?;
     report(out, "filings at 200/s, nobody signs in", &before)?;
     let stop = Arc::new(AtomicBool::new(false));
@@ -104,7 +104,7 @@ async fn people(world: &World, count: usize) -> anyhow::Result<Vec<Person>> {
         writeln!(csv, "l{mark}.{number},{organisation},nurse")?;
     }
     let request = ImportUsersRequest { request_id: Uuid::now_v7().to_string(), csv, with_slips: false };
-    let issued = admin.issuance().import_users(admin.request(request)).await?.into_inner();
+    let issued = admin.users().import_users(admin.request(request)).await?.into_inner();
     let mut people = Vec::new();
     for row in issued.rows {
         let mut client = world.stack.client()?;
@@ -132,9 +132,9 @@ async fn logins(people: Vec<Person>) -> anyhow::Result<f64> {
                     password: person.credentials.password.clone(),
                     device_token: String::new(),
                 };
-                let challenge = person.client.identity().sign_in(request).await?.into_inner().challenge;
+                let challenge = person.client.sign_ins().sign_in(request).await?.into_inner().challenge;
                 let request = VerifyRecoveryCodeRequest { challenge, recovery_code };
-                person.client.sessions().verify_recovery_code(request).await?;
+                person.client.sign_ins().verify_recovery_code(request).await?;
                 done += 1;
             }
             Ok::<_, anyhow::Error>(done)
@@ -147,7 +147,7 @@ async fn logins(people: Vec<Person>) -> anyhow::Result<f64> {
     Ok(f64::from(done) / started.elapsed().as_secs_f64())
 }
 
-/// Refreshed sessions per second: each session goes on as fast as it is answered.
+/// Refreshes per second: each session refreshes again as soon as it is answered.
 async fn refreshes(sessions: &[Client], length: Duration) -> anyhow::Result<f64> {
     let started = Instant::now();
     let mut tasks = JoinSet::new();
@@ -158,7 +158,7 @@ async fn refreshes(sessions: &[Client], length: Duration) -> anyhow::Result<f64>
             let mut done = 0_u32;
             while started.elapsed() < length {
                 let request = RefreshTokensRequest { refresh_token: token };
-                token = client.identity().refresh_tokens(request).await?.into_inner().refresh_token;
+                token = client.sessions().refresh_tokens(request).await?.into_inner().refresh_token;
                 done += 1;
             }
             Ok::<_, Status>(done)
@@ -171,7 +171,8 @@ async fn refreshes(sessions: &[Client], length: Duration) -> anyhow::Result<f64>
     Ok(f64::from(done) / started.elapsed().as_secs_f64())
 }
 
-/// Signs in at a rate until told to stop, wrong throughout. How many were turned away, how many answered.
+/// Tries to sign in at a rate until told to stop, always with a wrong password. How many were told to come back, and
+/// how many were answered.
 async fn stampede(client: Client, rate: f64, stop: Arc<AtomicBool>) -> anyhow::Result<(u64, u64)> {
     let (turned_away, answered) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let mut ticks = tokio::time::interval(Duration::from_secs_f64(1.0 / rate));
@@ -180,15 +181,15 @@ async fn stampede(client: Client, rate: f64, stop: Arc<AtomicBool>) -> anyhow::R
     while !stop.load(Ordering::Acquire) {
         ticks.tick().await;
         number += 1;
-        let (mut identity, turned_away, answered) =
-            (client.identity(), Arc::clone(&turned_away), Arc::clone(&answered));
+        let (mut sign_ins, turned_away, answered) =
+            (client.sign_ins(), Arc::clone(&turned_away), Arc::clone(&answered));
         tasks.spawn(async move {
             let request = SignInRequest {
                 login: format!("nobody{number}"),
                 password: "a wrong password".to_owned(),
                 device_token: String::new(),
             };
-            match identity.sign_in(request).await.map_err(|status| status.code()) {
+            match sign_ins.sign_in(request).await.map_err(|status| status.code()) {
                 Err(Code::ResourceExhausted) => turned_away.fetch_add(1, Ordering::AcqRel),
                 _ => answered.fetch_add(1, Ordering::AcqRel),
             };
@@ -220,20 +221,20 @@ fn decision() -> f64 {
 /// Microseconds to find a caller's relations among ten grants.
 fn relation() -> f64 {
     let caller = Caller {
-        user_id: Uuid::now_v7(),
-        organisation_id: Uuid::now_v7(),
+        user_id: Uuid::now_v7().into(),
+        organisation_id: Uuid::now_v7().into(),
         kind: Kind::HealthCentre,
         prefecture: 27,
         role: Role::Nurse,
-        session_id: Uuid::now_v7(),
+        session_id: Uuid::now_v7().into(),
         case_id: None,
         hidden: Hidden::default(),
         terms_due: false,
-        authenticated_at: runtime::Clock.now(),
+        authenticated_at: runtime::Clock::system().now(),
         scopes: None,
         calls_per_second: 0,
-        issued_at: runtime::Clock.now(),
-        expires_at: runtime::Clock.now(),
+        issued_at: runtime::Clock::system().now(),
+        expires_at: runtime::Clock::system().now(),
     };
     let grant = |organisation: Uuid| Grant {
         organisation_id: organisation.to_string(),
@@ -241,9 +242,9 @@ fn relation() -> f64 {
         ..Grant::default()
     };
     let mut grants: Vec<Grant> = (0..9).map(|_| grant(Uuid::now_v7())).collect();
-    grants.push(grant(caller.organisation_id));
+    grants.push(grant(caller.organisation_id.uuid()));
     let case = CaseChanged { case_id: Uuid::now_v7().to_string(), grants, ..CaseChanged::default() };
-    let (directory, now) = (Directory::default(), runtime::Clock.now());
+    let (directory, now) = (Directory::default(), runtime::Clock::system().now());
     let started = std::time::Instant::now();
     for _ in 0..100_000 {
         black_box(cases::relations(black_box(&case), &caller, &directory, now));

@@ -1,5 +1,6 @@
-//! `hersys-load`: how many filings a second the mesh sustains, how long they take, and what share of the raw ceiling of the
-//! same PostgreSQL that is. Runs under `hersys-devstack exec` (`make bench`), bounded in count and time, on loopback.
+//! `hersys-load`: how many filings a second the mesh sustains, how long they take, and what share of the raw ceiling of
+//! the same PostgreSQL that is. Runs under `hersys-devstack exec` (`make bench`), bounded in count and time, on
+//! loopback.
 
 mod care;
 mod ceiling;
@@ -10,7 +11,7 @@ mod storm;
 use std::{collections::HashSet, fs, io::Write as _, time::Duration};
 
 use clap::Parser;
-use ctl::Client;
+use client::Client;
 use e2e::{World, file, filing, form, person};
 use proto::identity::Role;
 use sqlx::PgConnection;

@@ -1,9 +1,9 @@
-//! An open-loop generator: calls are due at their moments, whether or not earlier ones were answered, and latency counts
-//! from the moment a filing was due. A slow system cannot hide by being asked less.
+//! An open-loop generator: each call is due at a fixed time, whether or not earlier ones were answered, and latency
+//! counts from when the call was due. A slow system cannot hide by being asked less.
 
 use std::time::Duration;
 
-use ctl::Client;
+use client::Client;
 use hdrhistogram::Histogram;
 use tokio::{
     task::JoinSet,
@@ -11,7 +11,7 @@ use tokio::{
 };
 use tonic::Status;
 
-/// What one phase saw.
+/// The result of one phase.
 pub(crate) struct Phase {
     pub per_second: f64,
     pub errors: usize,

@@ -1,12 +1,12 @@
 //! A client of HER-SYS in Rust: signs in with both factors, registers a person, files the legal notification (発生届), lists
 //! the newest case, and shows how a refusal names the field.
 //!
-//! `ctl::Client` brings the connection (TLS against one authority), sign-in and fresh tokens; `proto` the generated messages.
+//! The crate `client` brings the connection (TLS against one authority), sign-in and fresh tokens; `proto` the generated messages.
 
 use std::path::PathBuf;
 
 use clap::Parser;
-use ctl::{Client, Credentials, client::patiently};
+use client::{Client, Credentials, patiently};
 use proto::{
     notification::{Diagnosis, FileNotificationRequest, Findings, Form, Purpose, Subject},
     registry::{DiagnosisClass, ListCasesRequest, Person, RegisterCaseRequest, Sex, Specimen, TestMethod, TestResult},
@@ -14,7 +14,7 @@ use proto::{
 use tonic_types::StatusExt as _;
 use uuid::Uuid;
 
-/// Where, and as whom.
+/// The gateway, and who signs in.
 #[derive(Parser)]
 struct Settings {
     /// `https://host:port`.
@@ -42,8 +42,8 @@ async fn main() -> anyhow::Result<()> {
     let Settings { login, password, otp_secret, .. } = settings;
     client.sign_in(&Credentials { login, password, otp_secret }).await?;
 
-    // Every change carries a request id of the client's choosing. Sent again, it takes effect once and gets the same answer:
-    // so a lost answer, or UNAVAILABLE, is a reason to ask again and never a reason to worry.
+    // Every change carries a request id of the client's choice. After a lost answer or UNAVAILABLE, send it again: the same id
+    // and body take effect once and get the same answer.
     let register = RegisterCaseRequest {
         request_id: Uuid::now_v7().to_string(),
         person: Some(Person {
@@ -58,8 +58,8 @@ async fn main() -> anyhow::Result<()> {
         ..RegisterCaseRequest::default()
     };
     let case = patiently(|| {
-        let (mut registry, request) = (client.registry(), client.request(register.clone()));
-        async move { registry.register_case(request).await }
+        let (mut cases, request) = (client.cases(), client.request(register.clone()));
+        async move { cases.register_case(request).await }
     })
     .await?;
     eprintln!("Registered. Hand over the access ID {}", case.access_id);
@@ -70,20 +70,20 @@ async fn main() -> anyhow::Result<()> {
         case_id: case.case_id,
         ..FileNotificationRequest::default()
     };
-    let receipt = client.notification().file_notification(client.request(file)).await?.into_inner();
+    let receipt = client.filing().file_notification(client.request(file)).await?.into_inner();
     eprintln!("Filed: receipt {} of {}", receipt.number, receipt.receiving_centre_name);
 
     let newest = ListCasesRequest { page_size: 1, ..ListCasesRequest::default() };
-    let cases = client.registry().list_cases(client.request(newest)).await?.into_inner().cases;
+    let cases = client.cases().list_cases(client.request(newest)).await?.into_inner().cases;
     eprintln!("Newest case changed at revision {}", cases.first().map(|case| case.etag.clone()).unwrap_or_default());
 
-    // What is wrong is told by field, in the language asked for.
+    // A refusal names each field at fault, in the language asked for.
     let wrong = FileNotificationRequest {
         request_id: Uuid::now_v7().to_string(),
         form: Some(form("1980-02-30")),
         ..FileNotificationRequest::default()
     };
-    match client.notification().file_notification(client.request(wrong)).await {
+    match client.filing().file_notification(client.request(wrong)).await {
         Ok(_) => anyhow::bail!("the thirtieth of February was accepted"),
         Err(status) => {
             for violation in status.get_details_bad_request().map(|bad| bad.field_violations).unwrap_or_default() {
@@ -115,9 +115,9 @@ fn form(birth_date: &str) -> Form {
                 method: TestMethod::NucleicAcid.into(),
                 specimen: Specimen::Saliva.into(),
                 result: TestResult::Positive.into(),
-                sampled_on: "2020-06-01".to_owned(),
+                sampled_date: "2020-06-01".to_owned(),
             }],
-            onset_on: "2020-05-30".to_owned(),
+            onset_date: "2020-05-30".to_owned(),
             ..Findings::default()
         }),
         ..Form::default()

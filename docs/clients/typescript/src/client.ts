@@ -10,11 +10,11 @@ import { Code, ConnectError, createClient, type Interceptor } from "@connectrpc/
 import { createGrpcWebTransport } from "@connectrpc/connect-web";
 
 import { BadRequestSchema } from "./gen/google/rpc/error_details_pb.js";
-import { IdentityService, NextStep } from "./gen/hersys/identity/v1/identity_pb.js";
+import { NextStep, SignInService } from "./gen/hersys/identity/v1/sign_in_pb.js";
+import { FilingService } from "./gen/hersys/notification/v1/filing_pb.js";
 import { Purpose, Symptom } from "./gen/hersys/notification/v1/form_pb.js";
-import { NotificationService } from "./gen/hersys/notification/v1/notification_pb.js";
+import { CaseService } from "./gen/hersys/registry/v1/case_pb.js";
 import { DiagnosisClass, Sex, Specimen, TestMethod, TestResult } from "./gen/hersys/registry/v1/codes_pb.js";
-import { RegistryService } from "./gen/hersys/registry/v1/registry_pb.js";
 
 function setting(name: string): string {
   const value = process.env[name];
@@ -48,16 +48,16 @@ const transport = createGrpcWebTransport({
   interceptors: [headers],
   defaultTimeoutMs: 10_000,
 });
-const identity = createClient(IdentityService, transport);
-const registry = createClient(RegistryService, transport);
-const notification = createClient(NotificationService, transport);
+const signIns = createClient(SignInService, transport);
+const cases = createClient(CaseService, transport);
+const filing = createClient(FilingService, transport);
 
 async function signIn(): Promise<void> {
-  const first = await identity.signIn({ login: setting("HERSYS_LOGIN"), password: setting("HERSYS_PASSWORD") });
+  const first = await signIns.signIn({ login: setting("HERSYS_LOGIN"), password: setting("HERSYS_PASSWORD") });
   if (first.nextStep !== NextStep.OTP) throw new Error("enrol first: this ID has no one-time code yet");
   // A code works once: signing in twice within 30 seconds means waiting for the next one.
   const code = oneTimeCode(setting("HERSYS_OTP_SECRET"));
-  const tokens = await identity.verifyOtp({ challenge: first.challenge, code });
+  const tokens = await signIns.verifyOtp({ challenge: first.challenge, code });
   accessToken = tokens.accessToken; // lives ten minutes; refreshTokens exchanges tokens.refreshToken for new ones
 }
 
@@ -66,7 +66,7 @@ async function main(): Promise<void> {
 
   // Changes carry a request id of the client's choice. Keep it, and send it again after a time-out or UNAVAILABLE:
   // the same id and body never count twice and give the same answer.
-  const registered = await registry.registerCase({
+  const registered = await cases.registerCase({
     requestId: randomUUID(),
     person: {
       nameKanji: "見本 花子",
@@ -76,7 +76,7 @@ async function main(): Promise<void> {
       phone: "06-0000-0000",
       municipalityCode: "271004",
     },
-    consultedOn: "2020-06-01",
+    consultationDate: "2020-06-01",
   });
   console.log(`Registered case ${registered.caseId}`);
 
@@ -99,24 +99,24 @@ async function main(): Promise<void> {
           method: TestMethod.NUCLEIC_ACID,
           specimen: Specimen.SALIVA,
           result: TestResult.POSITIVE,
-          sampledOn: "2020-05-31",
+          sampledDate: "2020-05-31",
         },
       ],
-      diagnosedOn: "2020-06-01",
+      diagnosisDate: "2020-06-01",
     },
   };
-  const receipt = await notification.fileNotification({ requestId: randomUUID(), caseId: registered.caseId, form });
+  const receipt = await filing.fileNotification({ requestId: randomUUID(), caseId: registered.caseId, form });
   console.log(`Filed ${receipt.number} with ${receipt.receivingCentreName}`);
 
-  const [newest] = (await registry.listCases({ pageSize: 1 })).cases;
-  if (newest?.updatedAt) {
-    console.log(`The newest of our cases is ${newest.caseId}, changed ${timestampDate(newest.updatedAt).toISOString()}`);
+  const [newest] = (await cases.listCases({ pageSize: 1 })).cases;
+  if (newest?.updateTime) {
+    console.log(`The newest of our cases is ${newest.caseId}, changed ${timestampDate(newest.updateTime).toISOString()}`);
   }
 
   // What a mistake looks like: each field at fault, and the rule it breaks.
   try {
     const wrong = { ...form, subject: { ...form.subject, birthDate: "2020-02-31" } };
-    await notification.fileNotification({ requestId: randomUUID(), form: wrong });
+    await filing.fileNotification({ requestId: randomUUID(), form: wrong });
   } catch (error) {
     const problem = ConnectError.from(error);
     if (problem.code !== Code.InvalidArgument) throw error;

@@ -28,8 +28,8 @@ pub(crate) async fn play(stage: &mut Stage, cases: &Cases) -> anyhow::Result<()>
 async fn released(stage: &Stage, patient: &Patient) -> anyhow::Result<()> {
     let nurse = stage.who("osaka-nurse")?;
     for day in ["2020-06-11", "2020-06-12"] {
-        let request = EvaluateReleaseRequest { case_id: patient.case_id.clone(), as_of: day.to_owned() };
-        let answer = nurse.followup().evaluate_release(nurse.request(request)).await?.into_inner();
+        let request = EvaluateReleaseRequest { case_id: patient.case_id.clone(), release_date: day.to_owned() };
+        let answer = nurse.release().evaluate_release(nurse.request(request)).await?.into_inner();
         let (mark_ja, mark_en) = if answer.met { ("満たす", "met") } else { ("満たさない", "not met") };
         let conditions_ja: Vec<String> =
             answer.conditions.iter().map(|c| format!("{}{}", if c.holds { "○" } else { "×" }, c.ja)).collect();
@@ -50,10 +50,10 @@ async fn ended(stage: &Stage, patient: &Patient, day: &str) -> anyhow::Result<()
         request_id: request_id(),
         case_id: patient.case_id.clone(),
         outcome: Outcome::Released.into(),
-        date: day.to_owned(),
+        outcome_date: day.to_owned(),
         ..RecordOutcomeRequest::default()
     };
-    nurse.registry().record_outcome(nurse.request(request)).await?;
+    nurse.course().record_outcome(nurse.request(request)).await?;
     stage.tell(
         Who::Centre,
         format_args!("{}さんの転帰（解除）を入力しました。健康観察も終了します。", patient.name),
@@ -70,9 +70,9 @@ async fn moved(stage: &Stage, patient: &Patient) -> anyhow::Result<()> {
         to_centre_id: stage.organisation("minato-centre")?,
         reason: "東京都港区の実家で療養を続ける".to_owned(),
     };
-    old.registry().offer_transfer(old.request(offer)).await?;
+    old.transfers().offer_transfer(old.request(offer)).await?;
     let get = || GetCaseRequest { case_id: patient.case_id.clone() };
-    let seen = new.registry().get_case(new.request(get())).await?.into_inner();
+    let seen = new.cases().get_case(new.request(get())).await?.into_inner();
     stage.tell(
         Who::NewCentre,
         format_args!("移管の申し出「{}」が届き、症例の全体が見えます。", seen.transfer.unwrap_or_default().reason),
@@ -80,10 +80,13 @@ async fn moved(stage: &Stage, patient: &Patient) -> anyhow::Result<()> {
     )?;
     let accept =
         AcceptTransferRequest { request_id: request_id(), case_id: patient.case_id.clone(), etag: String::new() };
-    new.registry().accept_transfer(new.request(accept)).await?;
-    let seen = old.registry().get_case(old.request(get())).await?.into_inner();
-    let responsible =
-        seen.grants.iter().filter(|g| g.relation == i32::from(Relation::ResponsibleCentre) && g.to.is_none()).count();
+    new.transfers().accept_transfer(new.request(accept)).await?;
+    let seen = old.cases().get_case(old.request(get())).await?.into_inner();
+    let responsible = seen
+        .grants
+        .iter()
+        .filter(|g| g.relation == i32::from(Relation::ResponsibleCentre) && g.until_time.is_none())
+        .count();
     stage.tell(
         Who::Centre,
         format_args!("引き継ぎ後も閲覧できます。担当は常に1か所です（現在 {responsible}）。"),
@@ -94,7 +97,7 @@ async fn moved(stage: &Stage, patient: &Patient) -> anyhow::Result<()> {
 async fn ministry_sees_nobody(stage: &Stage, patient: &Patient) -> anyhow::Result<()> {
     let analyst = stage.who("analyst")?;
     let request = analyst.request(GetCaseRequest { case_id: patient.case_id.clone() });
-    let refused = analyst.registry().get_case(request).await.err().map(|status| status.code());
+    let refused = analyst.cases().get_case(request).await.err().map(|status| status.code());
     anyhow::ensure!(refused == Some(Code::PermissionDenied), "the ministry saw a person");
     stage.tell(
         Who::Ministry,

@@ -11,15 +11,14 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use clap::ValueEnum;
+use client::{Client, Credentials};
 use proto::statistics::{CareRow, GetCareStatusRequest, GetSummaryRequest, SummaryRow};
 use serde::Deserialize;
 use uuid::Uuid;
 
-use crate::{Client, Credentials};
-
 /// The language of the play.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Tongue {
+pub enum Language {
     /// 日本語
     Ja,
     /// English
@@ -50,7 +49,7 @@ pub(crate) struct Stage {
     nobody: Client,
     people: HashMap<&'static str, Client>,
     organisations: HashMap<String, String>,
-    tongue: Tongue,
+    language: Language,
     shown: HashMap<&'static str, (SummaryRow, CareRow)>,
 }
 
@@ -70,7 +69,7 @@ const CAST: &[&str] = &[
 
 impl Stage {
     /// Signs everybody in with both factors.
-    pub(crate) async fn open(nobody: &Client, stack: &Path, tongue: Tongue) -> anyhow::Result<Self> {
+    pub(crate) async fn open(nobody: &Client, stack: &Path, language: Language) -> anyhow::Result<Self> {
         let text = fs::read_to_string(stack).with_context(|| format!("read {}: is the stack up?", stack.display()))?;
         let file: File = serde_json::from_str(&text).with_context(|| format!("read {}", stack.display()))?;
         let mut people = HashMap::new();
@@ -82,7 +81,7 @@ impl Stage {
             people.insert(*login, client);
         }
         let organisations = file.demo.organisations;
-        Ok(Self { nobody: nobody.clone(), people, organisations, tongue, shown: HashMap::new() })
+        Ok(Self { nobody: nobody.clone(), people, organisations, language, shown: HashMap::new() })
     }
 
     /// Somebody of the cast.
@@ -103,9 +102,9 @@ impl Stage {
     /// Says a line in the language of the play.
     pub(crate) fn say(&self, ja: impl Display, en: impl Display) -> anyhow::Result<()> {
         let mut out = io::stdout().lock();
-        match self.tongue {
-            Tongue::Ja => writeln!(out, "{ja}")?,
-            Tongue::En => writeln!(out, "{en}")?,
+        match self.language {
+            Language::Ja => writeln!(out, "{ja}")?,
+            Language::En => writeln!(out, "{en}")?,
         }
         Ok(())
     }
@@ -191,9 +190,12 @@ impl Change {
 
 async fn figures(client: &Client) -> anyhow::Result<(SummaryRow, CareRow)> {
     let summary =
-        client.statistics().get_summary(client.request(GetSummaryRequest { as_of: None })).await?.into_inner();
-    let care =
-        client.statistics().get_care_status(client.request(GetCareStatusRequest { as_of: None })).await?.into_inner();
+        client.statistics().get_summary(client.request(GetSummaryRequest { as_of_time: None })).await?.into_inner();
+    let care = client
+        .statistics()
+        .get_care_status(client.request(GetCareStatusRequest { as_of_time: None }))
+        .await?
+        .into_inner();
     Ok((summary.nation.unwrap_or_default(), care.total.unwrap_or_default()))
 }
 

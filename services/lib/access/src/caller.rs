@@ -1,4 +1,4 @@
-//! Who is calling, as the token says.
+//! The caller of an RPC, as the token describes it.
 
 use std::sync::Arc;
 
@@ -7,28 +7,29 @@ use proto::{
     options::Group,
 };
 use time::OffsetDateTime;
-use uuid::Uuid;
+
+use crate::ids::{CaseId, OrganisationId, SessionId, UserId};
 
 /// A signed-in person at work, a patient or proxy, or another system.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
     /// The user; for a patient, the case; for a proxy, the proxy; for another system, its account.
-    pub user_id: Uuid,
+    pub user_id: UserId,
     /// The organisation; nil for a patient or proxy.
-    pub organisation_id: Uuid,
-    /// What the organisation is.
+    pub organisation_id: OrganisationId,
+    /// The organisation's kind.
     pub kind: OrganisationKind,
-    /// Its prefecture, 0 for national bodies.
+    /// The organisation's prefecture, 1 to 47; 0 for national bodies.
     pub prefecture: u8,
-    /// What the person does there.
+    /// The role the person holds in the organisation.
     pub role: Role,
-    /// The session.
-    pub session_id: Uuid,
+    /// The session the token belongs to.
+    pub session_id: SessionId,
     /// The case of a patient or proxy.
-    pub case_id: Option<Uuid>,
+    pub case_id: Option<CaseId>,
     /// Field groups this ID does not see.
     pub hidden: Hidden,
-    /// The terms of use of the day are not accepted yet.
+    /// Whether the current terms of use have yet to be accepted.
     pub terms_due: bool,
     /// When both factors were last given.
     pub authenticated_at: OffsetDateTime,
@@ -38,12 +39,12 @@ pub struct Caller {
     pub calls_per_second: u32,
     /// When the token was issued.
     pub issued_at: OffsetDateTime,
-    /// When it ends.
+    /// When the token expires.
     pub expires_at: OffsetDateTime,
 }
 
 impl Caller {
-    /// Whether a patient, a close contact or a proxy calls: somebody with one case and no organisation.
+    /// Whether the caller is a patient, a close contact or a proxy: somebody with one case and no organisation.
     pub fn is_citizen(&self) -> bool {
         matches!(self.role, Role::Patient | Role::Proxy)
     }
@@ -54,19 +55,25 @@ impl Caller {
 pub struct Hidden(u16);
 
 impl Hidden {
-    /// Hides these groups.
+    /// The set of these groups.
     pub fn of(groups: impl IntoIterator<Item = Group>) -> Self {
         Self(groups.into_iter().fold(0, |bits, group| bits | bit(group)))
     }
 
-    /// As a token carries it.
+    /// The set as a token carries it, one bit per group.
     pub fn bits(self) -> u16 {
         self.0
     }
 
-    /// From a token.
+    /// The set that a token carries.
     pub fn from_bits(bits: u16) -> Self {
         Self(bits)
+    }
+
+    /// Hides what either hides.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
     }
 
     /// Whether a group is hidden.

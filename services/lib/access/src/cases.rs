@@ -1,7 +1,7 @@
-//! What a service knows of the registry's cases: the latest version of each, with its grants, from which it decides who may.
+//! A service's copy of the registry's cases: the latest version of each, with the grants that decide who may see it.
 //!
-//! A newer version is taken, an older one never. A case not heard of yet is asked for once, briefly, before anybody is
-//! told that it does not exist.
+//! A newer version replaces an older one, never the reverse. Before anybody is told that an unknown case does not
+//! exist, the registry is asked for it once, briefly.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -16,24 +16,23 @@ use proto::{
 use runtime::{clock, mesh::Channel};
 use sqlx::PgConnection;
 use time::OffsetDateTime;
-use uuid::Uuid;
 
-use crate::{Caller, Directory, caller::Hidden};
+use crate::{Caller, CaseId, Directory, OrganisationId, caller::Hidden};
 
-/// The table, to be put among the migrations of a service that keeps copies.
+/// The migration that creates the table, for services that keep copies.
 pub const TABLE: (&str, &str) = ("0001_case_copy.sql", include_str!("../tables/case_copy.sql"));
 
-/// How long a case that was not heard of yet may keep a caller waiting.
+/// How long a caller may wait while the registry is asked for an unknown case.
 const ASK: Duration = Duration::from_millis(200);
 
-/// Takes versions of cases, unless newer ones are there. Returns those that were new, the latest of each case.
+/// Stores versions of cases, unless newer ones are there. Returns the new ones, only the latest of each case.
 ///
 /// # Errors
 /// When the database refuses.
-pub async fn take(conn: &mut PgConnection, versions: &[CaseChanged]) -> sqlx::Result<Vec<(Uuid, CaseChanged)>> {
-    let mut latest: HashMap<Uuid, &CaseChanged> = HashMap::new();
+pub async fn take(conn: &mut PgConnection, versions: &[CaseChanged]) -> sqlx::Result<Vec<(CaseId, CaseChanged)>> {
+    let mut latest: HashMap<CaseId, &CaseChanged> = HashMap::new();
     for changed in versions {
-        let Ok(id) = Uuid::try_parse(&changed.case_id) else { continue };
+        let Ok(id) = CaseId::parse(&changed.case_id) else { continue };
         if latest.get(&id).is_none_or(|held| held.version < changed.version) {
             latest.insert(id, changed);
         }
@@ -41,10 +40,10 @@ pub async fn take(conn: &mut PgConnection, versions: &[CaseChanged]) -> sqlx::Re
     if latest.is_empty() {
         return Ok(Vec::new());
     }
-    let mut latest: Vec<(Uuid, &CaseChanged)> = latest.into_iter().collect();
-    // In one order everywhere, so that nobody waits in a circle.
+    let mut latest: Vec<(CaseId, &CaseChanged)> = latest.into_iter().collect();
+    // The same order everywhere, so that there are no deadlocks.
     latest.sort_unstable_by_key(|(id, _)| *id);
-    let taken: Vec<Uuid> = sqlx::query_scalar(
+    let taken: Vec<CaseId> = sqlx::query_scalar(
         "insert into case_copy as c (case_id, version, facts)
          select * from unnest($1::uuid[], $2::bigint[], $3::bytea[])
          on conflict (case_id) do update set version = excluded.version, facts = excluded.facts
@@ -56,27 +55,35 @@ pub async fn take(conn: &mut PgConnection, versions: &[CaseChanged]) -> sqlx::Re
     .bind(latest.iter().map(|(_, changed)| changed.encode_to_vec()).collect::<Vec<_>>())
     .fetch_all(conn)
     .await?;
-    let taken: std::collections::HashSet<Uuid> = taken.into_iter().collect();
+    let taken: std::collections::HashSet<CaseId> = taken.into_iter().collect();
     Ok(latest.into_iter().filter(|(id, _)| taken.contains(id)).map(|(id, changed)| (id, changed.clone())).collect())
+}
+
+/// Deletes every copy before a rebuild from the registry's log.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn forget_all(conn: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query("delete from case_copy").execute(conn).await.map(|_| ())
 }
 
 /// The latest known versions of some cases.
 ///
 /// # Errors
 /// When the database refuses.
-pub async fn find(conn: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<HashMap<Uuid, CaseChanged>> {
-    let rows: Vec<(Uuid, Vec<u8>)> = sqlx::query_as("select case_id, facts from case_copy where case_id = any($1)")
+pub async fn find(conn: &mut PgConnection, ids: &[CaseId]) -> sqlx::Result<HashMap<CaseId, CaseChanged>> {
+    let rows: Vec<(CaseId, Vec<u8>)> = sqlx::query_as("select case_id, facts from case_copy where case_id = any($1)")
         .bind(ids)
         .fetch_all(conn)
         .await?;
     Ok(rows.into_iter().filter_map(|(id, facts)| Some((id, CaseChanged::decode(facts.as_slice()).ok()?))).collect())
 }
 
-/// Asks the registry for a case that was not heard of yet. `None` where there is none.
+/// Asks the registry for an unknown case. `None` if it does not exist.
 ///
 /// # Errors
-/// [`Silent`] where the registry does not answer in time: nobody may be told then that the case does not exist.
-pub async fn ask(registry: &RegistryInternalServiceClient<Channel>, id: Uuid) -> Result<Option<CaseChanged>, Silent> {
+/// [`Silent`] when the registry does not answer in time. Nobody may be told then that the case does not exist.
+pub async fn ask(registry: &RegistryInternalServiceClient<Channel>, id: CaseId) -> Result<Option<CaseChanged>, Silent> {
     let mut registry = registry.clone();
     let request = BatchGetCasesRequest { case_ids: vec![id.to_string()] };
     match tokio::time::timeout(ASK, registry.batch_get_cases(request)).await {
@@ -85,11 +92,11 @@ pub async fn ask(registry: &RegistryInternalServiceClient<Channel>, id: Uuid) ->
     }
 }
 
-/// The owner did not answer in time.
+/// The registry did not answer in time.
 #[derive(Clone, Copy, Debug)]
 pub struct Silent;
 
-/// The relations of a caller to a record, and what the caller's ID does not see whatever they show.
+/// The relations of a caller to a record, and the field groups that the caller's ID never sees.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Relations {
     list: Vec<Relation>,
@@ -97,17 +104,17 @@ pub struct Relations {
 }
 
 impl Relations {
-    /// The relations of a caller.
+    /// Relations of a caller, with what the caller's ID does not see.
     pub fn new(list: Vec<Relation>, caller: &Caller) -> Self {
         Self { list, hidden: caller.hidden }
     }
 
-    /// Relations that follow from something else than a grant.
+    /// Relations that do not follow from a caller's grants, with the field groups to hide.
     pub fn hiding(list: Vec<Relation>, hidden: Hidden) -> Self {
         Self { list, hidden }
     }
 
-    /// What the caller's ID does not see.
+    /// The field groups that the caller's ID never sees.
     pub fn hidden(&self) -> Hidden {
         self.hidden
     }
@@ -121,31 +128,33 @@ impl std::ops::Deref for Relations {
     }
 }
 
-/// Relations of nobody in particular: nothing is hidden from them besides what the policy hides.
+/// Relations of no caller in particular: only the policy hides fields.
 impl From<Vec<Relation>> for Relations {
     fn from(list: Vec<Relation>) -> Self {
         Self { list, hidden: Hidden::default() }
     }
 }
 
-/// The relations of a caller to a case that are in force: granted to the caller's organisation, or to one that entrusts it.
+/// The relations of a caller to a case that are in force: granted to the caller's organisation, or to one that entrusts
+/// it.
 pub fn relations(case: &CaseChanged, caller: &Caller, directory: &Directory, now: OffsetDateTime) -> Relations {
     let resident = case.placement == i32::from(Placement::Lodging);
     let grants = case.grants.iter().filter_map(|grant| {
         Some((
-            Uuid::try_parse(&grant.organisation_id).ok()?,
+            OrganisationId::parse(&grant.organisation_id).ok()?,
             Relation::try_from(grant.relation).ok()?,
-            grant.to.as_ref().and_then(clock::from_proto),
+            grant.until_time.as_ref().and_then(clock::from_proto),
         ))
     });
-    let id = Uuid::try_parse(&case.case_id).unwrap_or_default();
+    // A copy without a valid id belongs to nobody.
+    let id = CaseId::parse(&case.case_id).unwrap_or(CaseId::NIL);
     held(id, grants, caller, directory, resident, now)
 }
 
 /// The relations of a caller that follow from a case's grants: organisation, relation, and until when.
 pub fn held(
-    case_id: Uuid,
-    grants: impl Iterator<Item = (Uuid, Relation, Option<OffsetDateTime>)>,
+    case_id: CaseId,
+    grants: impl Iterator<Item = (OrganisationId, Relation, Option<OffsetDateTime>)>,
     caller: &Caller,
     directory: &Directory,
     resident: bool,
@@ -169,8 +178,8 @@ pub fn held(
     Relations::new(list, caller)
 }
 
-/// Relations whose holder may entrust the follow-up of the case. A prefecture looks after the residents of lodging itself, and
-/// entrusts no more than that.
+/// Whether the holder of a relation may entrust others with the follow-up of the case. A prefecture looks after
+/// residents of lodging facilities only, and may entrust no more than that.
 fn may_entrust(relation: Relation, resident: bool) -> bool {
     match relation {
         Relation::ReceivingCentre | Relation::ResponsibleCentre => true,
@@ -179,7 +188,7 @@ fn may_entrust(relation: Relation, resident: bool) -> bool {
     }
 }
 
-/// 都道府県の宿泊療養担当職員: looks after the residents of lodging as the facility does, and after nobody else.
+/// 都道府県の宿泊療養担当職員: looks after residents of lodging facilities as the facility does, and after nobody else.
 pub fn narrow_to_residents(relations: &mut Vec<Relation>, role: Role, resident: bool) {
     if role == Role::LodgingOfficer && relations.contains(&Relation::Prefecture) {
         relations.retain(|relation| *relation != Relation::Prefecture);
@@ -209,13 +218,13 @@ mod tests {
 
     fn caller(role: Role) -> Caller {
         Caller {
-            user_id: Uuid::from_u128(1),
-            organisation_id: Uuid::from_u128(2),
+            user_id: Uuid::from_u128(1).into(),
+            organisation_id: Uuid::from_u128(2).into(),
             kind: OrganisationKind::Prefecture,
             prefecture: 27,
             role,
-            session_id: Uuid::from_u128(3),
-            case_id: Some(Uuid::from_u128(4)).filter(|_| role == Role::Patient),
+            session_id: Uuid::from_u128(3).into(),
+            case_id: Some(Uuid::from_u128(4).into()).filter(|_| role == Role::Patient),
             hidden: Hidden::default(),
             terms_due: false,
             authenticated_at: NOW,
@@ -233,8 +242,8 @@ mod tests {
             grants: vec![Grant {
                 organisation_id: Uuid::from_u128(2).to_string(),
                 relation: relation.into(),
-                from: Some(to_proto(NOW - Duration::days(1))),
-                to: until.map(to_proto),
+                from_time: Some(to_proto(NOW - Duration::days(1))),
+                until_time: until.map(to_proto),
             }],
             ..CaseChanged::default()
         }
@@ -260,7 +269,7 @@ mod tests {
     fn a_patient_has_a_relation_to_the_own_case_only() {
         let case = case(Relation::ResponsibleCentre, None, Placement::Home);
         assert_eq!(relations(&case, &caller(Role::Patient), NOW), [Relation::Patient]);
-        let other = Caller { case_id: Some(Uuid::from_u128(9)), ..caller(Role::Patient) };
+        let other = Caller { case_id: Some(Uuid::from_u128(9).into()), ..caller(Role::Patient) };
         assert_eq!(relations(&case, &other, NOW), []);
     }
 }

@@ -1,13 +1,16 @@
-//! Field classes on the way out: what a relation does not show is cleared, field by field, as the contract classifies it.
+//! Field classes: on the way out, every field that no relation shows is cleared; on the way in, it may not be written.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, LazyLock, Mutex},
 };
 
 use prost::{Message, Name};
 use prost_reflect::{DynamicMessage, FieldDescriptor, MessageDescriptor, ReflectMessage as _, Value};
-use proto::options::Group;
+use proto::{
+    Rule,
+    options::{Audit, Group},
+};
 use runtime::problem::Violation;
 
 use crate::{
@@ -24,21 +27,21 @@ type Class = (Group, bool);
 /// The classes of a message's fields, by number.
 type Classes = Arc<HashMap<u32, Class>>;
 
-/// Clears what none of the relations shows.
+/// A copy of a message without the fields that none of the relations shows.
 ///
 /// # Errors
 /// When the type is not part of the contract.
-pub fn mask<M: Message + Default>(message: &M, type_name: &str, relations: &Relations) -> anyhow::Result<M> {
+pub fn mask<M: Message + Name + Default>(message: &M, relations: &Relations) -> anyhow::Result<M> {
     let descriptor = proto::pool()
-        .get_message_by_name(type_name)
-        .ok_or_else(|| anyhow::anyhow!("{type_name} is not part of the contract"))?;
+        .get_message_by_name(&M::full_name())
+        .ok_or_else(|| anyhow::anyhow!("{} is not part of the contract", M::full_name()))?;
     let mut dynamic = DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice())?;
     clear_hidden(&mut dynamic, relations);
     Ok(M::decode(dynamic.encode_to_vec().as_slice())?)
 }
 
-/// Every filled field of a request that none of the relations may write, by name. What a relation writes is a column of its
-/// own in the policy: one may see what one may not change.
+/// Every filled field of a request that none of the relations may write, by name. The policy lists writing apart from
+/// seeing: a caller may see what it may not change.
 pub fn unwritable<M: Message + Name>(message: &M, relations: &Relations) -> Vec<Violation> {
     let mut found = Vec::new();
     let decoded = proto::pool()
@@ -50,7 +53,7 @@ pub fn unwritable<M: Message + Name>(message: &M, relations: &Relations) -> Vec<
     found
 }
 
-/// Whether the relations write anything of a person at all.
+/// Whether the relations may write anything about a person at all.
 pub fn writes_anything(relations: &Relations) -> bool {
     PERSONAL.iter().any(|group| relations.iter().any(|relation| writes(*relation, *group)))
 }
@@ -61,11 +64,11 @@ fn find_unwritable(message: &DynamicMessage, path: &str, relations: &Relations, 
         let here = if path.is_empty() { field.name().to_owned() } else { format!("{path}.{}", field.name()) };
         let (group, _) = classes.get(&field.number()).copied().unwrap_or((Group::Unspecified, false));
         match value {
-            // What a mask names is written too, be it with nothing.
+            // What an update mask names is written too, even if only cleared.
             Value::Message(mask) if mask.descriptor().full_name() == "google.protobuf.FieldMask" => {
                 find_masked(message, mask, &here, relations, found);
             }
-            // A message is as writable as its fields.
+            // A message is as writable as its fields are.
             Value::Message(inner) if is_ours(inner) => find_unwritable(inner, &here, relations, found),
             Value::List(items) if items.iter().any(|item| item.as_message().is_some_and(is_ours)) => {
                 for (index, item) in items.iter().enumerate() {
@@ -83,7 +86,7 @@ fn find_unwritable(message: &DynamicMessage, path: &str, relations: &Relations, 
     }
 }
 
-/// The paths of a mask that name a field of a message beside it which none of the relations may write.
+/// Finds the paths of an update mask that none of the relations may write, in the message beside the mask.
 fn find_masked(
     message: &DynamicMessage,
     mask: &DynamicMessage,
@@ -112,7 +115,7 @@ fn may_write(relations: &Relations, group: Group) -> bool {
 }
 
 fn not_yours(field: String) -> Violation {
-    Violation::new(field, "この項目を入力する権限がありません", "is not yours to write in this case")
+    Violation::new(field, "この項目を入力する権限がありません", "must be left out: you may not write this field")
 }
 
 fn is_ours(message: &DynamicMessage) -> bool {
@@ -121,8 +124,54 @@ fn is_ours(message: &DynamicMessage) -> bool {
 
 /// The groups that the relations show at all, for the audit row.
 pub fn groups_shown(relations: &Relations) -> Vec<i16> {
-    let shown = |group: &Group| best(relations, *group) != Sight::Hidden;
-    PERSONAL.iter().filter(|group| shown(group)).map(|group| i16::try_from(i32::from(*group)).unwrap_or(0)).collect()
+    PERSONAL.into_iter().filter(|group| best(relations, *group) != Sight::Hidden).map(number).collect()
+}
+
+/// What the audit row of an RPC says: the groups that its answer shows, as far as the relations show them, and if it changes
+/// something, those that its request carries. `None` stands for a caller from whom nothing is hidden.
+pub fn groups(rule: &Rule, relations: Option<&Relations>) -> Vec<i16> {
+    let shown = |group: Group| relations.is_none_or(|relations| best(relations, group) != Sight::Hidden);
+    let told = groups_of(&rule.answer);
+    let taken = if rule.audit == Audit::Write { groups_of(&rule.request) } else { Arc::default() };
+    PERSONAL
+        .into_iter()
+        .filter(|group| taken.contains(group) || (told.contains(group) && shown(*group)))
+        .map(number)
+        .collect()
+}
+
+/// The groups of a message's fields, including those of nested messages.
+fn groups_of(message: &str) -> Arc<HashSet<Group>> {
+    static KNOWN: LazyLock<Mutex<HashMap<String, Arc<HashSet<Group>>>>> = LazyLock::new(Mutex::default);
+    if let Some(groups) = KNOWN.lock().ok().and_then(|known| known.get(message).cloned()) {
+        return groups;
+    }
+    let (mut found, mut seen) = (HashSet::new(), HashSet::new());
+    if let Some(descriptor) = proto::pool().get_message_by_name(message) {
+        collect_groups(&descriptor, &mut found, &mut seen);
+    }
+    let found = Arc::new(found);
+    if let Ok(mut known) = KNOWN.lock() {
+        known.insert(message.to_owned(), Arc::clone(&found));
+    }
+    found
+}
+
+fn collect_groups(message: &MessageDescriptor, found: &mut HashSet<Group>, seen: &mut HashSet<String>) {
+    if !seen.insert(message.full_name().to_owned()) {
+        return;
+    }
+    found.extend(classes_of(message).values().map(|(group, _)| *group));
+    for inner in message.fields().filter_map(|field| field.kind().as_message().cloned()) {
+        if inner.package_name().starts_with("hersys.") {
+            collect_groups(&inner, found, seen);
+        }
+    }
+}
+
+/// The number of a group, as the audit trail keeps it.
+fn number(group: Group) -> i16 {
+    i16::try_from(i32::from(group)).unwrap_or(i16::MAX)
 }
 
 fn clear_hidden(message: &mut DynamicMessage, relations: &Relations) {
@@ -142,7 +191,7 @@ fn clear_hidden(message: &mut DynamicMessage, relations: &Relations) {
         match message.get_field_mut(&field) {
             Value::Message(inner) => clear_hidden(inner, relations),
             Value::List(items) => {
-                // How many there are would tell of what is hidden: what is left without a field is left out.
+                // The number of items would reveal what is hidden: items left without any field are removed.
                 items.retain_mut(|item| match item {
                     Value::Message(inner) if inner.fields().next().is_some() => {
                         clear_hidden(inner, relations);
@@ -221,13 +270,13 @@ mod tests {
 
     #[test]
     fn a_centre_sees_everything() {
-        let seen = mask(&case(), "hersys.registry.v1.Case", &vec![Relation::ReceivingCentre].into()).unwrap();
+        let seen = mask(&case(), &vec![Relation::ReceivingCentre].into()).unwrap();
         assert!(seen == case());
     }
 
     #[test]
     fn a_contractor_sees_the_person_and_no_administration() {
-        let seen = mask(&case(), "hersys.registry.v1.Case", &vec![Relation::Contractor].into()).unwrap();
+        let seen = mask(&case(), &vec![Relation::Contractor].into()).unwrap();
         assert_eq!(seen.person.as_ref().unwrap().name_kanji, "髙﨑");
         assert_eq!(seen.diagnosis_class, i32::from(DiagnosisClass::Confirmed));
         assert_eq!(seen.report_date, "");
@@ -235,7 +284,7 @@ mod tests {
 
     #[test]
     fn without_a_relation_nothing_is_left() {
-        let seen = mask(&case(), "hersys.registry.v1.Case", &vec![].into()).unwrap();
+        let seen = mask(&case(), &vec![].into()).unwrap();
         assert!(seen.person.is_none_or(|person| person == Person::default()));
         assert_eq!(seen.diagnosis_class, 0);
     }

@@ -1,44 +1,67 @@
-//! Every handler's first line: the request checked against the contract, and who sent it.
+//! Where a request enters a service: checked against the contract, with its caller.
 
 use prost::{Message, Name};
 use runtime::{problem, server::Peer};
 use tonic::{Request, Status};
 
-use crate::{Caller, validate};
+use crate::{
+    Caller,
+    validate::{self, Checked},
+};
 
-/// What a handler gets to work with.
-pub struct Door;
+/// A request that keeps every rule of the contract.
+pub struct Entered<M, By> {
+    /// A [`Caller`], a service's name, or `()` where none is needed.
+    pub caller: By,
+    /// The request itself.
+    pub message: M,
+    /// Its `request_id`, empty if the RPC has none.
+    pub request_id: String,
+    /// Its `etag`, empty if none was given.
+    pub etag: String,
+}
 
-impl Door {
-    /// The request, checked, and its caller.
-    ///
-    /// # Errors
-    /// `INVALID_ARGUMENT` with every field at fault; UNAUTHENTICATED where the guard let nobody in.
-    pub fn enter<M: Message + Name>(request: Request<M>) -> Result<(Caller, M), Status> {
-        let caller = request.extensions().get::<Caller>().cloned().ok_or_else(problem::unauthenticated)?;
-        Ok((caller, Self::checked(request.into_inner())?))
+impl<M, By> Entered<M, By> {
+    /// The same request with another type of caller.
+    pub fn of<Other>(self, tell: impl FnOnce(By) -> Other) -> Entered<M, Other> {
+        let Self { caller, message, request_id, etag } = self;
+        Entered { caller: tell(caller), message, request_id, etag }
     }
+}
 
-    /// A request of an anonymous caller, checked.
-    ///
-    /// # Errors
-    /// `INVALID_ARGUMENT` with every field at fault.
-    pub fn enter_public<M: Message + Name>(request: Request<M>) -> Result<M, Status> {
-        Self::checked(request.into_inner())
-    }
+/// Checks a request of a caller with a token.
+///
+/// # Errors
+/// `INVALID_ARGUMENT` with every field at fault; UNAUTHENTICATED if the guard found no caller.
+pub fn enter<M: Message + Name>(request: Request<M>) -> Result<Entered<M, Caller>, Status> {
+    let caller = request.extensions().get::<Caller>().cloned().ok_or_else(problem::unauthenticated)?;
+    entered(request, caller)
+}
 
-    /// A request of another service, checked, and its name.
-    ///
-    /// # Errors
-    /// `INVALID_ARGUMENT` with every field at fault; UNAUTHENTICATED without a peer.
-    pub fn enter_internal<M: Message + Name>(request: Request<M>) -> Result<(String, M), Status> {
-        let peer = request.extensions().get::<Peer>().and_then(|peer| peer.service.clone());
-        let peer = peer.ok_or_else(problem::unauthenticated)?.to_string();
-        Ok((peer, Self::checked(request.into_inner())?))
-    }
+/// Checks a request that needs no token.
+///
+/// # Errors
+/// `INVALID_ARGUMENT` with every field at fault.
+pub fn enter_public<M: Message + Name>(request: Request<M>) -> Result<Entered<M, ()>, Status> {
+    entered(request, ())
+}
 
-    fn checked<M: Message + Name>(message: M) -> Result<M, Status> {
-        let violations = validate::check(&message, &M::full_name());
-        if violations.is_empty() { Ok(message) } else { Err(problem::invalid(&violations)) }
+/// Checks a request of another service; its caller is the service's name.
+///
+/// # Errors
+/// `INVALID_ARGUMENT` with every field at fault; UNAUTHENTICATED without a peer.
+pub fn enter_internal<M: Message + Name>(request: Request<M>) -> Result<Entered<M, String>, Status> {
+    let peer = request.extensions().get::<Peer>().and_then(|peer| peer.service.clone());
+    let peer = peer.ok_or_else(problem::unauthenticated)?.to_string();
+    entered(request, peer)
+}
+
+fn entered<M: Message + Name, By>(request: Request<M>, caller: By) -> Result<Entered<M, By>, Status> {
+    let message = request.into_inner();
+    let Checked { violations, request_id, etag } = validate::check(&message);
+    if violations.is_empty() {
+        Ok(Entered { caller, message, request_id, etag })
+    } else {
+        Err(problem::invalid(&violations))
     }
 }

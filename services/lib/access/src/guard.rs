@@ -1,4 +1,4 @@
-//! The guard in front of every RPC: its declared rule, the token or the peer behind it, the permission.
+//! The guard in front of every RPC: checks its declared rule, the token or the peer, and the permission.
 
 use std::{
     convert::Infallible,
@@ -23,20 +23,22 @@ use crate::{
     token::Verifier,
 };
 
-/// How long a second factor is fresh enough for issuing, transfer and export.
+/// How long a second factor is recent enough for issuing, transfer and export.
 const STEP_UP: Duration = Duration::minutes(15);
 
-/// Guards a service: an RPC without a rule, a caller without the permission, a peer not named, none gets in.
+/// Guards a service. Refuses RPCs without a rule, callers without the permission, and peers that the rule does not
+/// name.
 #[derive(Clone)]
 pub struct Guard {
     verifier: Verifier,
     directory: Directory,
+    clock: Clock,
 }
 
 impl Guard {
-    /// Decides with these keys and this directory.
-    pub fn new(verifier: Verifier, directory: Directory) -> Self {
-        Self { verifier, directory }
+    /// A guard that decides by these keys, this directory and this clock.
+    pub fn new(verifier: Verifier, directory: Directory, clock: Clock) -> Self {
+        Self { verifier, directory, clock }
     }
 
     async fn admit(&self, path: &str, headers: &HeaderMap, peer: Option<&Peer>) -> Result<Option<Caller>, Status> {
@@ -49,18 +51,18 @@ impl Guard {
         match rule.permission {
             Permission::Internal if rule.peers.iter().any(|allowed| allowed == peer) => return Ok(None),
             Permission::Public if peer == "gateway" || is_service(peer) => return Ok(None),
-            // Everything a person asks for comes through the only door.
+            // Everything people ask for comes through the gateway.
             _ if peer == "gateway" && rule.permission != Permission::Internal => {}
-            _ => return Err(Status::permission_denied("this service may not call that")),
+            _ => return Err(Status::permission_denied("this service may not call this RPC")),
         }
-        let now = Clock.now();
+        let now = self.clock.now();
         let token = bearer(headers).ok_or_else(problem::unauthenticated)?;
         let caller = self.verifier.check(token, now).await.ok_or_else(problem::unauthenticated)?;
         let filing = rule.permission == Permission::NotificationFile;
         if !self.directory.still_good(&caller, now, filing) {
             return Err(problem::unauthenticated());
         }
-        if !self.permits(rule, &caller, now) {
+        if !permits(&self.directory, rule, &caller, now) {
             return Err(problem::denied(&text("この操作を行う権限がありません。", "Your role does not allow this.")));
         }
         if caller.terms_due && !rule.before_terms {
@@ -71,25 +73,27 @@ impl Guard {
         }
         Ok(Some(caller))
     }
+}
 
-    fn permits(&self, rule: &Rule, caller: &Caller, now: OffsetDateTime) -> bool {
-        let in_scope = caller
-            .scopes
-            .as_ref()
-            .is_none_or(|scopes| scopes.iter().any(|scope| rule.path.strip_prefix('/') == Some(scope.as_str())));
-        let entrusted: Vec<ContractScope> =
-            self.directory.entrusted_to(caller.organisation_id, now).into_iter().map(|(_, scope)| scope).collect();
-        let rights = self.directory.rights(caller, now);
-        let duty = Duty { role: caller.role, kind: caller.kind, rights, entrusted: &entrusted };
-        in_scope && policy::allows(rule.permission, duty)
-    }
+/// Whether a caller holds the permission that an RPC declares: by role, by kind and rights of the organisation, by
+/// contracts and, for another system, by its scopes.
+pub fn permits(directory: &Directory, rule: &Rule, caller: &Caller, now: OffsetDateTime) -> bool {
+    let in_scope = caller
+        .scopes
+        .as_ref()
+        .is_none_or(|scopes| scopes.iter().any(|scope| rule.path.strip_prefix('/') == Some(scope.as_str())));
+    let entrusted: Vec<ContractScope> =
+        directory.entrusted_to(caller.organisation_id, now).into_iter().map(|(_, scope)| scope).collect();
+    let rights = directory.rights(caller, now);
+    let duty = Duty { role: caller.role, kind: caller.kind, rights, entrusted: &entrusted };
+    in_scope && policy::allows(rule.permission, duty)
 }
 
 /// The token of an `authorization: Bearer` header.
 pub fn bearer(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(http::header::AUTHORIZATION).iter();
     let value = values.next()?.to_str().ok()?;
-    // Two headers are a way to show the gateway one token and the service another.
+    // With two headers, the gateway could be shown one token and the service another.
     if values.next().is_some() {
         return None;
     }
@@ -97,7 +101,7 @@ pub fn bearer(headers: &HeaderMap) -> Option<&str> {
 }
 
 fn is_service(peer: &str) -> bool {
-    matches!(peer, "identity" | "registry" | "notification" | "followup" | "beds" | "statistics")
+    proto::SERVICES.contains(&peer)
 }
 
 impl<S> Layer<S> for Guard {
@@ -108,7 +112,7 @@ impl<S> Layer<S> for Guard {
     }
 }
 
-/// A guarded service.
+/// A service behind a [`Guard`].
 #[derive(Clone)]
 pub struct Guarded<S> {
     inner: S,

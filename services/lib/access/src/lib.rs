@@ -1,14 +1,13 @@
-//! Who may: tokens, permissions, field classes, validation at the door, the directory, and the audit trail.
+//! Access control: tokens, permissions, field classes, validation at the door, and the directory.
 
-pub mod audit;
 pub mod caller;
 pub mod cases;
 pub mod classes;
 pub mod directory;
 pub mod door;
 pub mod guard;
+pub mod ids;
 pub mod policy;
-pub mod seal;
 pub mod table;
 pub mod token;
 pub mod validate;
@@ -18,7 +17,7 @@ use std::sync::LazyLock;
 pub use caller::Caller;
 pub use cases::Relations;
 pub use directory::Directory;
-pub use door::Door;
+pub use ids::{CaseId, OrganisationId, SessionId, UserId};
 
 /// The tables of access. Run after every other set: its grants cover all tables.
 pub static MIGRATOR: LazyLock<sqlx::migrate::Migrator> = LazyLock::new(|| {

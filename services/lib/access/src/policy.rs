@@ -1,7 +1,7 @@
 //! The policy: which role holds which permission, and which relation shows which field groups.
 //!
-//! Written to be read by a health centre's lawyer. Two tables, nothing hidden: what is not listed is refused. The tables
-//! are the ceiling of `docs/security/access.md`.
+//! Written for a health centre's lawyer to read. Two tables, nothing hidden: what is not listed is refused.
+//! `docs/security/access.md` is printed from them.
 
 use proto::{
     identity::{ContractScope, OrganisationKind as Kind, Rights, Role},
@@ -9,14 +9,14 @@ use proto::{
     registry::Relation,
 };
 
-/// Who asks, as far as the policy looks at it.
+/// What the policy needs to know about a caller.
 #[derive(Clone, Copy, Debug)]
 pub struct Duty<'a> {
-    /// What the person does.
+    /// The caller's role.
     pub role: Role,
-    /// What the organisation is.
+    /// The kind of the caller's organisation.
     pub kind: Kind,
-    /// What the organisation may do.
+    /// The rights of the caller's organisation.
     pub rights: Rights,
     /// What contracts in force entrust to the organisation (委託).
     pub entrusted: &'a [ContractScope],
@@ -43,12 +43,12 @@ pub fn allows(permission: P, duty: Duty<'_>) -> bool {
     match permission {
         P::Public => true,
         P::Unspecified | P::Internal => false,
-        // A patient reads and reports the own case, and names or dismisses the own proxies; a proxy does not pass that on.
+        // Patients read and report on their own case, and name or dismiss proxies. Proxies may not name others.
         _ if role == Role::Patient => {
             matches!(permission, P::SignedIn | P::HealthReport | P::CaseRead | P::PatientAccess)
         }
         _ if role == Role::Proxy => matches!(permission, P::SignedIn | P::HealthReport | P::CaseRead),
-        // Another system does what the people of its organisation who handle patients or figures may; its scopes narrow it.
+        // Another system may do what its organisation's people who handle patients or figures may; scopes narrow it.
         _ if role == Role::System => {
             organisation_may
                 && SYSTEM_ACTS_AS
@@ -121,7 +121,7 @@ fn held_by(permission: P, role: Role, kind: Kind) -> bool {
                 || (role == LodgingOfficer && matches!(kind, Kind::Prefecture | Kind::LodgingFacility))
                 || (role == ConsultationOperator && kind == Kind::ConsultationCentre)
         }
-        // What no centre could be found for lies in the prefecture's inbox and is worked there.
+        // A notification for which there is no centre goes to the prefecture's inbox and is handled there.
         P::InboxWork => (handles_patients && centre) || (role == Coordinator && kind == Kind::Prefecture),
         P::StatisticsRead => {
             (role == Analyst && !matches!(kind, Kind::Clinic | Kind::LodgingFacility))
@@ -130,7 +130,7 @@ fn held_by(permission: P, role: Role, kind: Kind) -> bool {
                 || (role == Administrator && matches!(kind, Kind::Ministry | Kind::Prefecture))
         }
         P::Operate => role == Operator && kind == Kind::Ministry,
-        // The trail is read by those who audit and by those who receive incident reports, of the nation.
+        // The trail is read by national auditors and by those who receive incident reports for the nation.
         P::AuditRead => matches!(role, Auditor | IncidentReceiver) && kind == Kind::Ministry,
         P::HealthReport => {
             (handles_patients && (institution || centre))
@@ -143,15 +143,15 @@ fn held_by(permission: P, role: Role, kind: Kind) -> bool {
         P::BedsReport => {
             (handles_patients && kind == Kind::Hospital) || (role == LodgingOfficer && kind == Kind::LodgingFacility)
         }
-        // Where there is room, and one's own admissions: who asks, who coordinates, who takes in.
+        // Free beds and one's own admissions: for those who request, coordinate and admit.
         P::BedsRead => {
             (handles_patients && (centre || kind == Kind::Hospital))
                 || (role == Coordinator && kind == Kind::Prefecture)
                 || (role == LodgingOfficer && matches!(kind, Kind::Prefecture | Kind::LodgingFacility))
         }
         P::AdmissionCoordinate => (role == Coordinator && kind == Kind::Prefecture) || (handles_patients && centre),
-        // Somebody who treats or protects, in an emergency: reason, three hours, and the centre is told.
-        P::BreakGlass => matches!(role, Physician | Nurse) && (institution || centre),
+        // In an emergency, those who treat or protect: with a reason, for three hours, and the centre is told.
+        P::EmergencyAccess => matches!(role, Physician | Nurse) && (institution || centre),
         // Whoever registered the person or works on the case.
         P::PatientAccess => {
             (handles_patients && (institution || centre))
@@ -161,8 +161,8 @@ fn held_by(permission: P, role: Role, kind: Kind) -> bool {
     }
 }
 
-/// Whether an organisation in a relation may write a field group. A filled field that none of the caller's relations may
-/// write is refused by name.
+/// Whether an organisation in a relation may write a field group. A filled field that none of the caller's relations
+/// may write is refused by name.
 #[expect(clippy::match_same_arms, reason = "one line per relation, as a lawyer reads it")]
 pub fn writes(relation: Relation, group: Group) -> bool {
     use Group::{Administrative, Clinical, Contact, Epidemiology, Followup, Identity, Technical};
@@ -171,10 +171,10 @@ pub fn writes(relation: Relation, group: Group) -> bool {
         (_, Group::Unspecified) | (R::Unspecified, _) => false,
         (_, Technical) => true,
         (R::ReceivingCentre | R::ResponsibleCentre, _) => true,
-        // They read along; the responsible centre writes.
+        // The incoming centre reads along; the responsible centre writes.
         (R::IncomingCentre, Administrative) => true,
         (R::IncomingCentre | R::FormerCentre | R::ResidenceCentre, _) => false,
-        // Follow-up belongs to whoever looks after the person; who reported reads its course.
+        // Follow-up belongs to whoever looks after the person; the reporter may read its course.
         (R::Reporter, group) => group != Followup,
         // Facts of the stay, and care visits; never exposure or the person.
         (R::TreatingInstitution, Clinical | Followup | Administrative) => true,
@@ -186,21 +186,21 @@ pub fn writes(relation: Relation, group: Group) -> bool {
         (R::LodgingFacility | R::Contractor, Followup) => true,
         (R::LodgingFacility | R::Contractor, _) => false,
         (R::Patient | R::Proxy, Followup) => true,
-        // A patient names the own proxies.
+        // Patients name their own proxies.
         (R::Patient, Identity | Contact) => true,
         (R::Patient | R::Proxy, _) => false,
-        (R::BreakGlass, _) => false,
+        (R::Emergency, _) => false,
     }
 }
 
 /// How much of a field group is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Sight {
-    /// Nothing.
+    /// Nothing of the group.
     Hidden,
     /// Codes, numbers and dates; no free text.
     Coded,
-    /// Everything.
+    /// Everything, free text included.
     Full,
 }
 
@@ -217,7 +217,7 @@ pub fn sight(relation: Relation, group: Group) -> Sight {
         (R::ReceivingCentre | R::ResponsibleCentre | R::IncomingCentre | R::FormerCentre | R::ResidenceCentre, _) => {
             Full
         }
-        // Who reported follows the course in codes; what the person writes to the centre is not for it.
+        // The reporter follows the course in codes; what the person writes to the centre is not for the reporter.
         (R::Reporter, Followup) => Coded,
         (R::Reporter, _) => Full,
 
@@ -238,9 +238,9 @@ pub fn sight(relation: Relation, group: Group) -> Sight {
         (R::Contractor, Clinical) => Coded,
         (R::Contractor, Epidemiology | Administrative) => Hidden,
 
-        // In an emergency: who it is and how it stands; nothing is written by it.
-        (R::BreakGlass, Identity | Contact | Clinical | Followup | Administrative) => Full,
-        (R::BreakGlass, Epidemiology) => Hidden,
+        // In an emergency: who the person is and how they are. Nothing may be written.
+        (R::Emergency, Identity | Contact | Clinical | Followup | Administrative) => Full,
+        (R::Emergency, Epidemiology) => Hidden,
 
         (R::Patient | R::Proxy, Identity | Contact | Followup) => Full,
         (R::Patient | R::Proxy, Clinical) => Coded,

@@ -1,4 +1,4 @@
-//! The policy as a table for reading: `docs/security/access.md` is what this prints, and a test says so.
+//! Prints the policy as tables for people to read. A test compares them with `docs/security/access.md`.
 
 use std::fmt::Write as _;
 
@@ -149,7 +149,7 @@ fn name(full: &str, prefix: &str) -> String {
 mod tests {
     use super::markdown;
 
-    /// The table is kept apart from the code: whoever changes a rule changes what lawyers read, in the same commit.
+    /// The tables are committed: whoever changes a rule changes what lawyers read, in the same commit.
     #[test]
     fn the_table_for_reading_is_the_policy() {
         let kept = include_str!("../../../../docs/security/access.md");

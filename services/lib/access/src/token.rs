@@ -1,4 +1,4 @@
-//! Access tokens: ES256 JWTs of ten minutes, checked by everybody with identity's public keys.
+//! Access tokens: ES256 JWTs that live ten minutes. Every service checks them with identity's public keys.
 
 use std::{
     collections::HashMap,
@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use aws_lc_rs::digest;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header, jwk::JwkSet};
-use proto::identity::{GetJwksRequest, OrganisationKind, Role, identity_service_client::IdentityServiceClient};
+use proto::identity::{GetJwksRequest, OrganisationKind, Role, sign_in_service_client::SignInServiceClient};
 use runtime::mesh::Channel;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -18,83 +18,83 @@ use uuid::Uuid;
 
 use crate::{Caller, caller::Hidden};
 
-/// Who issues tokens.
+/// The issuer named in every token (`iss`).
 pub const ISSUER: &str = "https://identity.hersys.internal";
-/// Whom they are for.
+/// The audience named in every token (`aud`).
 pub const AUDIENCE: &str = "hersys";
-/// The `typ` of an access token (RFC 9068): nothing else signed by identity passes for one.
+/// The `typ` of an access token (RFC 9068), so that nothing else signed by identity can pass for one.
 pub const TYPE: &str = "at+jwt";
 /// How long a token lives.
 pub const LIFETIME: time::Duration = time::Duration::minutes(10);
 
-/// Tokens remembered as good, so that the signature of each is checked once.
+/// How many valid tokens are remembered, so that each signature is checked only once.
 const REMEMBERED: usize = 20_000;
-/// Unknown key ids make us ask identity again, at most this often.
+/// An unknown key id makes us ask identity again, but at most this often.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
-/// Known keys are asked for again after this long.
+/// Known keys are fetched again after this long.
 const RENEW: Duration = Duration::from_mins(1);
-/// How long that may keep a caller waiting.
+/// How long a caller may wait for that.
 const BRIEFLY: Duration = Duration::from_millis(300);
-/// No honest token is longer.
+/// The most characters in a token; honest ones are shorter.
 const LONGEST: usize = 4_096;
 
-/// What a token says.
+/// The claims of a token. Short names keep it small.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Claims {
-    /// Issuer.
+    /// The issuer: [`ISSUER`].
     pub iss: String,
-    /// Audience.
+    /// The audience: [`AUDIENCE`].
     pub aud: String,
-    /// The user, or the case of a patient.
+    /// The user; for a patient the case, for a proxy the proxy, for another system its account.
     pub sub: Uuid,
-    /// Issued at, seconds.
+    /// Issued at, in Unix seconds.
     pub iat: i64,
-    /// The milliseconds of that second: a token issued after a revocation of the same second is good.
+    /// The milliseconds of that second: a token issued after a revocation within the same second is valid.
     #[serde(default)]
     pub ims: u16,
-    /// Ends at, seconds.
+    /// Expires at, in Unix seconds.
     pub exp: i64,
-    /// The session.
+    /// The session the token belongs to.
     pub sid: Uuid,
-    /// The organisation.
+    /// The user's organisation; nil for a patient or proxy.
     pub org: Uuid,
-    /// Its kind, by number.
+    /// The organisation's kind, by number.
     pub knd: i32,
-    /// Its prefecture.
+    /// The organisation's prefecture, 1 to 47, 0 for national bodies.
     pub prf: u8,
-    /// The role, by number.
+    /// The user's role, by number.
     pub rol: i32,
-    /// When both factors were last given, seconds (`auth_time` of `OpenID` Connect).
+    /// When both factors were last given, in Unix seconds (`auth_time` of `OpenID` Connect).
     #[serde(rename = "auth_time")]
     pub authenticated: i64,
     /// The case of a patient or proxy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cas: Option<Uuid>,
-    /// Hidden field groups, as bits.
+    /// Field groups this ID does not see, one bit each.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub hid: u16,
-    /// The terms of use are due: good for nothing but accepting them.
+    /// The terms of use are due: the token is good for accepting them and nothing else.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub due: bool,
     /// The RPCs another system may call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scp: Option<Vec<String>>,
-    /// Its calls per second.
+    /// The calls per second another system may make; 0 for the gateway's own limit.
     #[serde(default, skip_serializing_if = "is_nought")]
     pub cps: u32,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_zero(bits: &u16) -> bool {
     *bits == 0
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_nought(number: &u32) -> bool {
     *number == 0
 }
 
-/// Checks tokens.
+/// Checks tokens with identity's keys, and remembers the valid ones.
 #[derive(Clone)]
 pub struct Verifier {
     inner: Arc<Inner>,
@@ -108,14 +108,14 @@ struct Inner {
 }
 
 impl Verifier {
-    /// Checks with the keys that identity publishes.
+    /// A verifier that fetches the keys which identity publishes.
     pub fn new(identity: Channel) -> Self {
         let inner =
             Inner { identity, keys: ArcSwap::default(), asked: tokio::sync::Mutex::default(), good: Mutex::default() };
         Self { inner: Arc::new(inner) }
     }
 
-    /// Whether identity's keys are at hand, for the readiness probe. Asks for them where they are not.
+    /// Whether identity's keys are known, for the readiness probe. Asks for them if they are not.
     pub async fn is_ready(&self) -> bool {
         if self.inner.keys.load().is_empty() {
             self.ask().await;
@@ -123,7 +123,7 @@ impl Verifier {
         !self.inner.keys.load().is_empty()
     }
 
-    /// The caller behind a token; `None` for whatever is wrong with it.
+    /// The caller behind a token; `None` whatever is wrong with it.
     pub async fn check(&self, token: &str, now: OffsetDateTime) -> Option<Caller> {
         if token.len() > LONGEST {
             return None;
@@ -169,8 +169,8 @@ impl Verifier {
         }
     }
 
-    /// Asks again once a minute: a key that identity no longer names is no longer good. One caller asks, briefly; without an
-    /// answer the keys stay as they are.
+    /// Asks again once a minute: a key that identity no longer names is no longer valid. One caller asks, briefly;
+    /// without an answer the keys stay as they are.
     async fn ask_again(&self) {
         let Ok(mut asked) = self.inner.asked.try_lock() else { return };
         if asked.is_some_and(|at| at.elapsed() < RENEW) {
@@ -183,7 +183,7 @@ impl Verifier {
     }
 
     async fn fetch(&self) -> anyhow::Result<HashMap<String, DecodingKey>> {
-        let mut client = IdentityServiceClient::new(self.inner.identity.clone());
+        let mut client = SignInServiceClient::new(self.inner.identity.clone());
         let answer = client.get_jwks(GetJwksRequest {}).await.context("ask identity")?.into_inner();
         keys_of(&answer.jwks_json)
     }
@@ -215,17 +215,17 @@ fn verify(token: &str, key: &DecodingKey, now: OffsetDateTime) -> Option<Caller>
     let issued_at = OffsetDateTime::from_unix_timestamp(claims.iat).ok()?;
     let issued_at = issued_at + time::Duration::milliseconds(i64::from(claims.ims.min(999)));
     let expires_at = OffsetDateTime::from_unix_timestamp(claims.exp).ok()?;
-    // A token that lives longer than we issue, or comes from the future, was not issued by us.
+    // We issue no token that lives longer or comes from the future.
     let plausible = expires_at - issued_at <= LIFETIME && issued_at <= now + time::Duration::seconds(30);
     let role = Role::try_from(claims.rol).ok()?;
     (plausible && now < expires_at).then_some(Caller {
-        user_id: claims.sub,
-        organisation_id: claims.org,
+        user_id: claims.sub.into(),
+        organisation_id: claims.org.into(),
         kind: OrganisationKind::try_from(claims.knd).ok()?,
         prefecture: claims.prf,
         role,
-        session_id: claims.sid,
-        case_id: matches!(role, Role::Patient | Role::Proxy).then_some(claims.cas).flatten(),
+        session_id: claims.sid.into(),
+        case_id: matches!(role, Role::Patient | Role::Proxy).then_some(claims.cas).flatten().map(Into::into),
         hidden: Hidden::from_bits(claims.hid),
         terms_due: claims.due,
         authenticated_at: OffsetDateTime::from_unix_timestamp(claims.authenticated).ok()?,

@@ -1,13 +1,14 @@
-//! The `buf.validate` rules of the contract, checked at the door. Browsers check the same rules from the same annotations.
+//! The `buf.validate` rules of the contract, checked at the door. Browsers check the same rules from the same
+//! annotations.
 //!
-//! A rule of a kind this file does not know fails the unit test below, so that none is ignored in silence.
+//! A kind of rule that this file does not know fails the unit test below, so that none is silently ignored.
 
 use std::{
     collections::HashMap,
     sync::{Arc, LazyLock, Mutex},
 };
 
-use prost::Message;
+use prost::{Message, Name};
 use prost_reflect::{
     DynamicMessage, ExtensionDescriptor, FieldDescriptor, MessageDescriptor, ReflectMessage as _, Value,
 };
@@ -34,17 +35,32 @@ enum Rule {
 
 type Rules = Arc<HashMap<u32, Vec<Rule>>>;
 
-/// Every field of a request that breaks a rule of the contract.
-pub fn check<M: Message>(message: &M, type_name: &str) -> Vec<Violation> {
-    let mut found = Vec::new();
+/// What the check of a request found, and the two fields that mean the same in every request that has them.
+#[derive(Debug, Default)]
+pub struct Checked {
+    /// Every field that breaks a rule of the contract.
+    pub violations: Vec<Violation>,
+    /// `request_id`, empty where there is none.
+    pub request_id: String,
+    /// `etag`, empty where there is none.
+    pub etag: String,
+}
+
+/// Checks a request against the rules of the contract.
+pub fn check<M: Message + Name>(message: &M) -> Checked {
+    let mut checked = Checked::default();
     let decoded = proto::pool()
-        .get_message_by_name(type_name)
+        .get_message_by_name(&M::full_name())
         .and_then(|descriptor| DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice()).ok());
-    match decoded {
-        Some(dynamic) => check_message(&dynamic, "", &mut found),
-        None => found.push(Violation::new("", "不明な形式です", "not a message of the contract")),
-    }
-    found
+    let Some(dynamic) = decoded else {
+        checked.violations.push(Violation::new("", "不明な形式です", "must be a message of the contract"));
+        return checked;
+    };
+    check_message(&dynamic, "", &mut checked.violations);
+    let text = |field| dynamic.get_field_by_name(field).and_then(|value| value.as_str().map(str::to_owned));
+    checked.request_id = text("request_id").unwrap_or_default();
+    checked.etag = text("etag").unwrap_or_default();
+    checked
 }
 
 fn check_message(message: &DynamicMessage, path: &str, found: &mut Vec<Violation>) {
@@ -53,7 +69,10 @@ fn check_message(message: &DynamicMessage, path: &str, found: &mut Vec<Violation
         let here = if path.is_empty() { field.name().to_owned() } else { format!("{path}.{}", field.name()) };
         let present = message.has_field(&field);
         let value = message.get_field(&field);
-        for rule in rules.get(&field.number()).into_iter().flatten() {
+        // An absent optional field can only break the rule that it is required.
+        let absent = field.supports_presence() && !present;
+        let of_field = rules.get(&field.number()).into_iter().flatten();
+        for rule in of_field.filter(|rule| !absent || matches!(rule, Rule::Required)) {
             check_rule(rule, &field, present, &value, &here, found);
         }
         match &*value {
@@ -73,14 +92,14 @@ fn check_message(message: &DynamicMessage, path: &str, found: &mut Vec<Violation
     }
 }
 
-/// No field may hold what PostgreSQL cannot store or what could rewrite a log line or a screen.
+/// No field may contain what PostgreSQL cannot store or what could rewrite a log line or a screen.
 fn check_characters(text: &str, path: &str, found: &mut Vec<Violation>) {
     let bad = |c: char| {
         (c.is_control() && !matches!(c, '\n' | '\r' | '\t'))
             || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
     if text.chars().any(bad) {
-        found.push(Violation::new(path, "使用できない制御文字が含まれています", "holds a control character"));
+        found.push(Violation::new(path, "使用できない制御文字が含まれています", "must not contain control characters"));
     }
 }
 
@@ -97,13 +116,13 @@ fn check_rule(
     match rule {
         Rule::Required if !present => broken("必須です".to_owned(), "is required".to_owned()),
         Rule::MinLen(min) if length() < *min => {
-            broken(format!("{min} 文字以上で入力してください"), format!("needs at least {min} characters"));
+            broken(format!("{min} 文字以上で入力してください"), format!("must have at least {min} characters"));
         }
         Rule::MaxLen(max) if length() > *max => {
-            broken(format!("{max} 文字以内で入力してください"), format!("takes at most {max} characters"));
+            broken(format!("{max} 文字以内で入力してください"), format!("must have at most {max} characters"));
         }
         Rule::Len(len) if length() != *len => {
-            broken(format!("{len} 文字で入力してください"), format!("needs exactly {len} characters"));
+            broken(format!("{len} 文字で入力してください"), format!("must have exactly {len} characters"));
         }
         Rule::Pattern(pattern) if !value.as_str().is_some_and(|text| pattern.is_match(text)) => {
             broken("形式が正しくありません".to_owned(), format!("must match {}", pattern.as_str()));
@@ -112,10 +131,10 @@ fn check_rule(
             broken("UUID を指定してください".to_owned(), "must be a UUID".to_owned());
         }
         Rule::AtLeast(min) if number(value) < *min => {
-            broken(format!("{min} 以上です"), format!("must be at least {min}"));
+            broken(format!("{min} 以上の値を入力してください"), format!("must be at least {min}"));
         }
         Rule::AtMost(max) if number(value) > *max => {
-            broken(format!("{max} 以下です"), format!("must be at most {max}"));
+            broken(format!("{max} 以下の値を入力してください"), format!("must be at most {max}"));
         }
         Rule::DefinedOnly => {
             let known = field
@@ -123,24 +142,24 @@ fn check_rule(
                 .as_enum()
                 .is_some_and(|e| i32::try_from(number(value)).ok().and_then(|n| e.get_value(n)).is_some());
             if !known {
-                broken("未定義のコードです".to_owned(), "is no code of the list".to_owned());
+                broken("未定義のコードです".to_owned(), "must be a defined code".to_owned());
             }
         }
         Rule::NotIn(excluded) if i32::try_from(number(value)).is_ok_and(|n| excluded.contains(&n)) => {
             broken("選択してください".to_owned(), "must be chosen".to_owned());
         }
         Rule::In(allowed) if !i32::try_from(number(value)).is_ok_and(|n| allowed.contains(&n)) => {
-            broken("選択できない値です".to_owned(), "is not among the allowed codes".to_owned());
+            broken("選択できない値です".to_owned(), "must be one of the allowed codes".to_owned());
         }
         Rule::MaxItems(max)
             if value.as_list().is_some_and(|items| u64::try_from(items.len()).is_ok_and(|n| n > *max)) =>
         {
-            broken(format!("{max} 件以内です"), format!("takes at most {max} items"));
+            broken(format!("{max} 件以内で指定してください"), format!("must have at most {max} items"));
         }
         Rule::Unique => {
             let items = value.as_list().unwrap_or_default();
             if items.iter().enumerate().any(|(index, item)| items.iter().take(index).any(|other| other == item)) {
-                broken("重複があります".to_owned(), "holds duplicates".to_owned());
+                broken("重複しないように指定してください".to_owned(), "must not contain duplicates".to_owned());
             }
         }
         Rule::Items(rules) => {
@@ -175,7 +194,7 @@ fn rules_of(message: &MessageDescriptor) -> Rules {
     rules
 }
 
-/// The rules of a message's fields, and those that are not understood.
+/// The rules of a message's fields, and the rules that this file does not know.
 fn read_rules(message: &MessageDescriptor) -> (HashMap<u32, Vec<Rule>>, Vec<String>) {
     let (mut rules, mut unknown) = (HashMap::new(), Vec::new());
     let Some(extension): Option<ExtensionDescriptor> = proto::pool().get_extension_by_name("buf.validate.field") else {
@@ -271,36 +290,35 @@ mod tests {
         let request = RegisterCaseRequest {
             request_id: "x".to_owned(),
             person: Some(Person { name_kanji: String::new(), sex: 99, phone: "0".repeat(21), ..Person::default() }),
-            consulted_on: String::new(),
             ..RegisterCaseRequest::default()
         };
-        let found = check(&request, "hersys.registry.v1.RegisterCaseRequest");
-        assert_eq!(fields(&found), ["request_id", "person.name_kanji", "person.sex", "person.phone"]);
+        let found = check(&request).violations;
+        assert_eq!(fields(&found), ["request_id", "person.sex", "person.phone"]);
     }
 
     #[test]
     fn a_missing_message_a_nul_and_a_wrong_pattern_are_found() {
-        let found = check(&RegisterCaseRequest::default(), "hersys.registry.v1.RegisterCaseRequest");
+        let found = check(&RegisterCaseRequest::default()).violations;
         assert_eq!(fields(&found), ["request_id", "person"]);
-        let found = check(&GetCaseRequest { case_id: "a\0".to_owned() }, "hersys.registry.v1.GetCaseRequest");
+        let found = check(&GetCaseRequest { case_id: "a\0".to_owned() }).violations;
         assert_eq!(fields(&found), ["case_id", "case_id"]);
         let request = IssueUserRequest { login: "Dr House".to_owned(), ..IssueUserRequest::default() };
-        let found = check(&request, "hersys.identity.v1.IssueUserRequest");
+        let found = check(&request).violations;
         assert_eq!(fields(&found), ["request_id", "organisation_id", "login", "role"]);
     }
 
     #[test]
     fn items_of_a_list_are_checked_one_by_one() {
         let request = QueryCasesRequest { dimensions: vec![1, 1, 77], ..QueryCasesRequest::default() };
-        let found = check(&request, "hersys.statistics.v1.QueryCasesRequest");
+        let found = check(&request).violations;
         assert_eq!(fields(&found), ["dimensions", "dimensions[2]"]);
     }
 
     #[test]
     fn what_keeps_every_rule_passes() {
         let id = "01890a5d-ac96-774b-bcce-b302099a8057".to_owned();
-        let test = Test { method: 2, specimen: 9, result: 3, sampled_on: "2020-05-13".to_owned() };
+        let test = Test { method: 2, specimen: 9, result: 3, sampled_date: "2020-05-13".to_owned() };
         let request = RecordTestRequest { request_id: id.clone(), case_id: id, etag: String::new(), test: Some(test) };
-        assert_eq!(fields(&check(&request, "hersys.registry.v1.RecordTestRequest")), Vec::<&str>::new());
+        assert_eq!(fields(&check(&request).violations), Vec::<&str>::new());
     }
 }

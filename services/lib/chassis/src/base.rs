@@ -1,127 +1,55 @@
-//! A running service, except for what makes it this one.
+//! What every service has, and how it answers.
 
-use std::{path::Path, sync::Arc};
-
-use access::{Caller, Directory, directory, guard::Guard, token::Verifier};
-use anyhow::Context as _;
-use data::{
-    Consumer, Projection, consumer::Listening, nats, operations::Operations, outbox::Wake, pool, pool::Database, relay,
-};
-use futures::FutureExt as _;
+use access::{Caller, Directory, OrganisationId, door};
+use data::outbox::Wake;
+use prost::{Message, Name};
+use proto::{Rule, options::Audit};
 use runtime::{
-    Shutdown, admin,
-    layers::Standard,
+    Clock, Shutdown,
     mesh::{Channel, Mesh},
-    server, spans,
-    tls::Tls,
 };
 use sqlx::PgPool;
 use time::OffsetDateTime;
-use tokio::net::TcpListener;
-use tonic::service::Routes;
-use tower::ServiceBuilder;
-use uuid::Uuid;
-use vault::{Sealed, Signer, Vault};
+use tonic::{Request, Response};
+use vault::{Signer, Vault};
 
-use crate::{Error, MigrationSet, Settings, sealer, trail::Trail};
+use crate::{Anonymous, Call, Error, Reply, Service, call::Duties};
 
-/// What a service has at hand.
+/// What every service has, shared by its calls and its tasks.
 #[derive(Clone)]
 pub struct Base {
-    /// Its name.
+    /// The service's name, such as `registry`.
     pub service: &'static str,
-    /// Its database.
+    /// Connections to the service's own database.
     pub pool: PgPool,
-    /// Its secrets.
+    /// Encrypts fields, and makes blind indexes and keyed hashes.
     pub vault: Vault,
     /// Signs tokens, receipts and checkpoints.
     pub signer: Signer,
-    /// The organisations.
+    /// Organisations, contracts and ended sessions, as identity announces them.
     pub directory: Directory,
-    /// To be told after each commit that announced something.
+    /// The only source of time.
+    pub clock: Clock,
+    /// Wakes the relay after a commit that announced something.
     pub wake: Wake,
     /// The stop signal and the running tasks.
     pub shutdown: Shutdown,
-    settings: Settings,
-    database: Database,
-    tls: Tls,
-    mesh: Mesh,
-    bus: async_nats::Client,
-    consumers: Vec<Arc<dyn Listening>>,
-    sealed: &'static [Sealed],
+    /// Channels to the other services.
+    pub mesh: Mesh,
 }
 
-/// How often keys are read again: well within the time that passes before a new one is used.
-const KEYS: std::time::Duration = std::time::Duration::from_secs(8);
-
 impl Base {
-    /// Connects everything. The bus may be away; the database may not.
-    pub(crate) async fn start(service: &'static str, settings: Settings, shutdown: Shutdown) -> anyhow::Result<Self> {
-        let tls = Tls::load(&settings.common.tls)?;
-        tls.follow_files(&shutdown);
-        if let Some(collector) = &settings.common.otlp {
-            let channel = Channel::new(collector, "otel.hersys.internal", Arc::clone(&tls.client))?;
-            spans::start(service, channel, &shutdown);
-        }
-        let database = settings.database(service, "app");
-        let pool = database.connect().await?;
-        let vault = Vault::open_for(service, &settings.kek_file, &pool).await?;
-        let signer = Signer::load(&vault, &pool).await?;
-        follow_keys(&vault, &signer, &pool, &shutdown);
-        let mesh = Mesh::new(&tls, &settings.common.upstreams())?;
-        let bus = nats::connect(&settings.common.nats_url, service, &tls).await?;
-        let directory = Directory::follow(pool.clone(), &shutdown).await?;
-        let wake = Wake::default();
-        let consumers = Vec::new();
-        let mut base = Self {
-            service,
-            pool,
-            vault,
-            signer,
-            directory,
-            wake,
-            shutdown,
-            settings,
-            database,
-            tls,
-            mesh,
-            bus,
-            consumers,
-            sealed: &[],
-        };
-        // Identity too hears itself: one way for everybody to learn the directory.
-        base.listen(directory::Hears)?;
-        Ok(base)
-    }
-
-    /// Names the columns that are encrypted, for re-encryption after a rotation.
-    pub fn seals(&mut self, columns: &'static [Sealed]) {
-        self.sealed = columns;
-    }
-
-    /// The service's own settings.
-    pub fn settings(&self) -> &Settings {
-        &self.settings
-    }
-
-    /// Where the first administrator's secret goes, if this is to be a new system.
-    pub fn bootstrap_file(&self) -> Option<&Path> {
-        self.settings.bootstrap_file.as_deref()
-    }
-
-    /// Whose list a caller works on: the own organisation's, or that of one which entrusts it with follow-up (委託).
+    /// Whose list a caller works on: its own organisation's, or that of one that entrusts it with follow-up (委託).
     ///
     /// # Errors
-    /// Where no contract in force says so: the other's list does not exist for the caller.
-    pub fn whose(&self, caller: &Caller, other: &str, now: OffsetDateTime) -> Result<Uuid, Error> {
-        if other.is_empty() {
-            return Ok(caller.organisation_id);
-        }
+    /// When no contract in force says so: for the caller, the other's list does not exist.
+    pub fn whose(&self, caller: &Caller, other: &str, now: OffsetDateTime) -> Result<OrganisationId, Error> {
         let contractor = caller.organisation_id;
-        Uuid::try_parse(other)
-            .ok()
-            .filter(|other| *other == contractor || self.directory.follows_up_for(contractor, *other, now))
-            .ok_or(Error::NotFound("organisation"))
+        match OrganisationId::optional(other)? {
+            None => Ok(contractor),
+            Some(other) if other == contractor || self.directory.follows_up_for(contractor, other, now) => Ok(other),
+            Some(_) => Err(Error::NotFound("organisation")),
+        }
     }
 
     /// The channel to another service.
@@ -132,104 +60,84 @@ impl Base {
         self.mesh.channel(service)
     }
 
-    /// Listens to another service's events.
+    /// Answers an RPC of people and other systems. Once the request is checked, `handler` runs to its end even if the
+    /// caller goes away.
     ///
     /// # Errors
-    /// When no address of the owner is configured.
-    pub fn listen<P: Projection>(&mut self, projection: P) -> anyhow::Result<()> {
-        let owner = self.channel(projection.source())?;
-        let consumer = Consumer::new(self.service, projection, self.pool.clone(), owner);
-        consumer.start(self.bus.clone(), &self.shutdown);
-        self.consumers.push(consumer);
-        Ok(())
-    }
-
-    /// Runs a write to its end even when its caller goes away, and wakes the relay for what it announced.
-    ///
-    /// # Errors
-    /// What the write returns.
-    pub async fn write<T: Send + 'static>(
+    /// Those of the door and of the handler.
+    pub async fn answer<S, M, R, F>(
         &self,
-        work: impl Future<Output = Result<T, Error>> + Send + 'static,
-    ) -> Result<T, Error> {
-        let done =
-            self.shutdown.detach(work).await.map_err(|_| Error::Internal(anyhow::anyhow!("a write panicked")))?;
-        self.wake.relay();
-        done
+        service: &S,
+        request: Request<M>,
+        handler: impl FnOnce(S, Call<M>) -> F,
+    ) -> Reply<R>
+    where
+        S: Clone,
+        M: Message + Name,
+        R: Send + 'static,
+        F: Future<Output = Result<R, Error>> + Send + 'static,
+    {
+        let call = Call::new(self, door::enter(request)?)?;
+        let (rule, duties) = (call.rule, call.duties());
+        self.run(rule, &duties, handler(service.clone(), call)).await
     }
 
-    /// Serves the RPCs until the process is to stop, and everything that runs beside them.
+    /// Answers an RPC that needs no token.
     ///
     /// # Errors
-    /// When a port is taken or the transport fails.
-    pub async fn serve(self, routes: impl FnOnce(Routes) -> Routes) -> anyhow::Result<()> {
-        let common = &self.settings.common;
-        let verifier = Verifier::new(self.channel("identity")?);
-        relay::start(self.service, self.database, self.pool.clone(), self.bus.clone(), self.wake, &self.shutdown);
-
-        let listener =
-            TcpListener::bind(common.listen).await.with_context(|| format!("listen on {}", common.listen))?;
-        let admin = TcpListener::bind(common.admin_listen)
-            .await
-            .with_context(|| format!("listen on {}", common.admin_listen))?;
-        let (pool, keys) = (self.pool.clone(), verifier.clone());
-        let ready: admin::Ready = Arc::new(move || {
-            let (pool, keys) = (pool.clone(), keys.clone());
-            async move { pool::is_alive(&pool).await && keys.is_ready().await }.boxed()
-        });
-        admin::serve(admin, &self.tls, ready, &self.shutdown);
-
-        let routes = routes(server::standard_routes(self.service).await?);
-        let routes = Operations::new(self.pool.clone(), self.consumers).routes(routes);
-        sealer::start(self.service, self.pool.clone(), self.signer.clone(), &self.shutdown);
-        let trail = Trail { pool: self.pool.clone(), vault: self.vault, signer: self.signer, sealed: self.sealed };
-        let routes = trail.routes(routes);
-        let layers = ServiceBuilder::new().layer(Standard).layer(Guard::new(verifier, self.directory)).into_inner();
-        tracing::info!(listen = %common.listen, "Serving {}", self.service);
-        server::serve(listener, &self.tls, layers, routes, &self.shutdown).await?;
-        self.shutdown.finished().await;
-        self.pool.close().await;
-        Ok(())
+    /// Those of the door and of the handler.
+    pub async fn answer_public<S, M, R, F>(
+        &self,
+        service: &S,
+        request: Request<M>,
+        handler: impl FnOnce(S, Call<M, Anonymous>) -> F,
+    ) -> Reply<R>
+    where
+        S: Clone,
+        M: Message + Name,
+        R: Send + 'static,
+        F: Future<Output = Result<R, Error>> + Send + 'static,
+    {
+        let call = Call::new(self, door::enter_public(request)?.of(|()| Anonymous))?;
+        let (rule, duties) = (call.rule, call.duties());
+        self.run(rule, &duties, handler(service.clone(), call)).await
     }
-}
 
-/// Reads the keys again and again: another replica may have rotated them.
-fn follow_keys(vault: &Vault, signer: &Signer, pool: &PgPool, shutdown: &Shutdown) {
-    let (vault, signer, pool, stop) = (vault.clone(), signer.clone(), pool.clone(), shutdown.clone());
-    shutdown.spawn("keys", async move {
-        loop {
-            tokio::select! {
-                () = stop.requested() => return,
-                () = tokio::time::sleep(KEYS) => {}
-            }
-            let read = async {
-                vault.refresh(&pool).await?;
-                signer.refresh(&vault, &pool).await
-            };
-            if let Err(error) = read.await {
-                tracing::warn!(error = %format!("{error:#}"), "Could not read the keys again");
-            }
+    /// Answers an RPC of another service.
+    ///
+    /// # Errors
+    /// Those of the door and of the handler.
+    pub async fn answer_internal<S, M, R, F>(
+        &self,
+        service: &S,
+        request: Request<M>,
+        handler: impl FnOnce(S, Call<M, Service>) -> F,
+    ) -> Reply<R>
+    where
+        S: Clone,
+        M: Message + Name,
+        R: Send + 'static,
+        F: Future<Output = Result<R, Error>> + Send + 'static,
+    {
+        let call = Call::new(self, door::enter_internal(request)?.of(Service))?;
+        let (rule, duties) = (call.rule, call.duties());
+        self.run(rule, &duties, handler(service.clone(), call)).await
+    }
+
+    async fn run<R: Send + 'static>(
+        &self,
+        rule: &Rule,
+        duties: &Duties,
+        work: impl Future<Output = Result<R, Error>> + Send + 'static,
+    ) -> Reply<R> {
+        let done = self.shutdown.detach(work).await.map_err(|_| Error::Internal(anyhow::anyhow!("a handler panicked")));
+        if rule.audit != Audit::Read {
+            self.wake.relay();
         }
-    });
-}
-
-/// Brings the schema up to date.
-pub(crate) async fn migrate(
-    service: &'static str,
-    settings: &Settings,
-    own: &'static [MigrationSet],
-) -> anyhow::Result<()> {
-    let own: Vec<_> = own.iter().map(|(file, sql)| pool::migration(file, sql)).collect();
-    let own = sqlx::migrate::Migrator::with_migrations(own);
-    settings
-        .database(service, "owner")
-        .migrate(&[
-            ("_vault_migrations", &vault::MIGRATOR),
-            ("_sqlx_migrations", &own),
-            // Last: its grants cover the tables of all others.
-            ("_access_migrations", &access::MIGRATOR),
-        ])
-        .await?;
-    tracing::info!("Migrated {service}");
-    Ok(())
+        let answer = done??;
+        if cfg!(debug_assertions) {
+            duties.check(rule)?;
+        }
+        Ok(Response::new(answer))
+    }
 }

@@ -1,28 +1,32 @@
-//! 代行入力: a centre enters for an institution that has no right to, with both names on record.
+//! 代行入力: a centre enters data for an institution that has no right to. Both names are recorded.
 
-use access::{Caller, Directory};
+use access::OrganisationId;
 use proto::identity::{OrganisationKind as Kind, Rights};
 use runtime::problem::text;
-use uuid::Uuid;
 
-use crate::Error;
+use crate::{Base, Call, Error};
 
-/// The institution a caller enters for; `None` where it enters for itself.
+/// The institution a caller enters for; `None` if it enters for its own organisation.
 ///
 /// # Errors
-/// Where the caller is no centre, or the institution is elsewhere, may enter itself, or neither tests nor treats.
-pub fn of(directory: &Directory, caller: &Caller, institution_id: &str) -> Result<Option<Uuid>, Error> {
+/// When the caller is not a centre, or when the institution is in another prefecture, may enter data itself, or neither
+/// tests nor treats.
+pub fn of<M>(base: &Base, call: &Call<M>, institution_id: &str) -> Result<Option<OrganisationId>, Error> {
     if institution_id.is_empty() {
         return Ok(None);
     }
+    let caller = &call.caller;
     if !matches!(caller.kind, Kind::HealthCentre | Kind::City) {
-        return Err(Error::Denied(text("代行入力は保健所が行います。", "Only a centre enters on behalf of others.")));
+        return Err(Error::Denied(text(
+            "代行入力を行えるのは保健所に限られます。",
+            "Only a health centre may enter data on behalf of others.",
+        )));
     }
-    let today = runtime::Clock.today_in_japan();
+    let today = call.today();
     let fits = |kind| matches!(kind, Kind::Clinic | Kind::Hospital | Kind::Laboratory | Kind::QuarantineStation);
-    Uuid::try_parse(institution_id)
+    OrganisationId::parse(institution_id)
         .ok()
-        .and_then(|id| directory.get(id))
+        .and_then(|id| base.directory.get(id))
         .filter(|entry| {
             fits(entry.kind)
                 && (entry.rights != Rights::Entry || !entry.is_open(today))
@@ -32,8 +36,8 @@ pub fn of(directory: &Directory, caller: &Caller, institution_id: &str) -> Resul
         .ok_or_else(|| {
             Error::invalid(
                 "on_behalf_of_id",
-                "代行入力できるのは、同じ都道府県の入力権限のない医療機関に限ります",
-                "must be an institution of the own prefecture that has no right to enter itself",
+                "同じ都道府県にある、入力権限のない医療機関を指定してください",
+                "must be an institution in your prefecture without the right to enter data",
             )
         })
 }

@@ -1,4 +1,4 @@
-//! What can go wrong in a handler, and how it is told to the caller: the only place that makes a `Status` of it.
+//! What can go wrong in a handler, and the only place that turns it into a `Status` for the caller.
 
 use runtime::{
     layers::INTERNAL,
@@ -12,25 +12,25 @@ pub enum Error {
     /// Fields break rules.
     #[error("invalid argument")]
     Invalid(Vec<Violation>),
-    /// There is no such record, or it is not the caller's to see: the two are told alike.
+    /// There is no such record, or the caller may not see it: both get the same answer.
     #[error("no such {0}")]
     NotFound(&'static str),
-    /// The caller may see it, and may not do that.
+    /// The caller may see the record, but not do this.
     #[error("denied")]
     Denied(Text),
-    /// The state of things does not allow it.
+    /// The current state does not allow it.
     #[error("failed precondition")]
     Precondition(Text),
-    /// The proof of who one is does not hold.
+    /// The token, password or code is missing or wrong.
     #[error("unauthenticated")]
     Unauthenticated,
-    /// Too much at once.
+    /// Too many calls at once.
     #[error("exhausted")]
     Exhausted,
-    /// Another service does not answer; worth trying again.
+    /// Another service does not answer; a retry may work.
     #[error("unavailable")]
     Unavailable,
-    /// The request id was used for something else.
+    /// The request id was used with another body.
     #[error("request id reused")]
     RequestIdReused,
     /// Somebody else changed the record first.
@@ -39,10 +39,10 @@ pub enum Error {
     /// The database refused or does not answer.
     #[error("database failure")]
     Database(#[from] sqlx::Error),
-    /// A secret does not open.
+    /// The vault could not encrypt or decrypt.
     #[error("vault failure")]
     Vault(#[from] vault::Error),
-    /// The rest.
+    /// Anything else: a failure the caller can do nothing about.
     #[error("internal error")]
     Internal(#[from] anyhow::Error),
 }
@@ -51,6 +51,17 @@ impl Error {
     /// One field that breaks a rule.
     pub fn invalid(field: impl Into<String>, ja: impl std::fmt::Display, en: impl std::fmt::Display) -> Self {
         Self::Invalid(vec![Violation::new(field, ja, en)])
+    }
+
+    /// A page token that is not one of ours.
+    pub fn page_token() -> Self {
+        Self::invalid("page_token", "不正なページトークンです", "must be the next_page_token of the previous page")
+    }
+}
+
+impl From<data::NoSuch> for Error {
+    fn from(no: data::NoSuch) -> Self {
+        Self::NotFound(no.0)
     }
 }
 
@@ -73,7 +84,7 @@ impl From<Error> for Status {
             Error::RequestIdReused => problem::request_id_reused(),
             Error::StaleEtag => problem::stale_etag(),
             Error::Database(source) => {
-                // The text of a database error can hold values; its code and constraint cannot.
+                // The text of a database error can contain values; its code and constraint cannot.
                 let database = source.as_database_error();
                 tracing::error!(
                     code = database.and_then(sqlx::error::DatabaseError::code).as_deref(),

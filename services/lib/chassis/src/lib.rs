@@ -1,50 +1,58 @@
-//! What every service with a database is mounted on: the other shared crates, wired once.
+//! What every service with a database is built on: the other shared crates, wired once.
 //!
-//! A service's `main` is [`main`], its `run` gets a [`Base`], tells it what to listen to, and hands it its RPCs.
+//! A service's `main` is [`main`]. Its `run` gets a [`Mount`], tells it what to listen to, and hands it the RPCs. Each
+//! RPC goes through a [`Call`].
 
 mod base;
 pub mod behalf;
+mod call;
 mod error;
-pub mod once;
+mod mount;
+mod operations;
 pub mod page;
-mod sealer;
 mod settings;
-mod trail;
+pub mod watch;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{Args, Parser as _};
 use runtime::{Shutdown, telemetry};
 
 pub use base::Base;
+pub use call::{Anonymous, Call, Change, Held, Seen, Service};
 pub use error::Error;
-pub use settings::{Command, Post, Settings};
+pub use mount::{Mount, migrate_all};
+pub use settings::{Command, NoSettings, Settings};
 
 /// Runs a service: reads its settings, migrates or serves, and reports a failure in one line.
-pub async fn main<F>(
+pub async fn main<Own, F>(
     service: &'static str,
     migrations: &'static [MigrationSet],
-    run: impl FnOnce(Base) -> F,
+    run: impl FnOnce(Mount<Own>) -> F,
 ) -> ExitCode
 where
+    Own: Args,
     F: Future<Output = anyhow::Result<()>>,
 {
-    let settings = Settings::parse();
+    let settings = Settings::<Own>::parse();
     let outcome = async {
         telemetry::init(service, &settings.common.log)?;
         match settings.command {
-            Command::Migrate => base::migrate(service, &settings, migrations).await,
-            Command::Serve => run(Base::start(service, settings, Shutdown::on_signals()?).await?).await,
+            Command::Migrate => mount::migrate(service, &settings, migrations).await,
+            Command::Serve => run(Mount::start(service, settings, Shutdown::on_signals()?).await?).await,
         }
     };
     match outcome.await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(error = %format!("{error:#}"), "Stopped: {service} could not go on");
+            tracing::error!(error = %format!("{error:#}"), "Stopped: {service} failed");
             ExitCode::FAILURE
         }
     }
 }
+
+/// What a gRPC method returns.
+pub type Reply<R> = Result<tonic::Response<R>, tonic::Status>;
 
 /// A service's own migrations: the file name and its statements.
 pub type MigrationSet = (&'static str, &'static str);

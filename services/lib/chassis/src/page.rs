@@ -1,5 +1,6 @@
 //! Keyset paging over (time, id): a page costs the same wherever it lies.
 
+use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use crate::Error;
@@ -9,7 +10,7 @@ use crate::Error;
 pub struct After {
     /// Microseconds since 1970 of the row's sort time.
     pub micros: i64,
-    /// The row.
+    /// The row's id, which orders rows of the same time.
     pub id: Uuid,
 }
 
@@ -17,7 +18,7 @@ impl After {
     /// Before the newest row.
     pub const START: Self = Self { micros: i64::MAX / 2_000, id: Uuid::max() };
 
-    /// Reads a `page_token`; empty is the first page.
+    /// Reads a `page_token`; an empty one is the first page.
     ///
     /// # Errors
     /// When the token is not one of ours.
@@ -29,7 +30,17 @@ impl After {
             .split_once('_')
             .and_then(|(micros, id)| Some(Self { micros: micros.parse().ok()?, id: Uuid::try_parse(id).ok()? }))
             .filter(|after| (0..=Self::START.micros).contains(&after.micros))
-            .ok_or_else(|| Error::invalid("page_token", "不正なページトークンです", "is no page token"))
+            .ok_or_else(Error::page_token)
+    }
+
+    /// After this row; its time counts to the microsecond, as PostgreSQL keeps it.
+    pub fn row(at: OffsetDateTime, id: impl Into<Uuid>) -> Self {
+        Self { micros: i64::try_from(at.unix_timestamp_nanos() / 1_000).unwrap_or(Self::START.micros), id: id.into() }
+    }
+
+    /// The row's sort time.
+    pub fn moment(self) -> OffsetDateTime {
+        OffsetDateTime::UNIX_EPOCH + Duration::microseconds(self.micros)
     }
 
     /// As a `page_token`.
@@ -38,9 +49,15 @@ impl After {
     }
 }
 
-/// The page size asked for, or the usual one.
+/// The page size asked for, at most 200; 50 where none is asked for.
 pub fn size(asked: i32) -> i64 {
     if asked > 0 { i64::from(asked.min(200)) } else { 50 }
+}
+
+/// The `next_page_token`: after the last row of a full page; empty if there are no more rows.
+pub fn next<T>(rows: &[T], size: i64, token: impl FnOnce(&T) -> String) -> String {
+    let full = i64::try_from(rows.len()).is_ok_and(|rows| rows >= size);
+    rows.last().filter(|_| full).map(token).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -9,8 +9,8 @@ use runtime::config::Common;
 /// Settings of a service with a database. Every one is a flag and an environment variable.
 #[derive(Clone, Debug, Parser)]
 #[command(version, about = "A service of HER-SYS")]
-pub struct Settings {
-    /// What to do.
+pub struct Settings<Own: Args> {
+    /// Whether to serve or to migrate.
     #[arg(value_enum, default_value = "serve")]
     pub command: Command,
 
@@ -22,7 +22,7 @@ pub struct Settings {
     #[arg(long, env = "HERSYS_DATABASE")]
     pub database: String,
 
-    /// Connections to PostgreSQL at most.
+    /// The most connections to PostgreSQL.
     #[arg(long, env = "HERSYS_DATABASE_CONNECTIONS", default_value_t = 16)]
     pub database_connections: u32,
 
@@ -30,40 +30,14 @@ pub struct Settings {
     #[arg(long, env = "HERSYS_KEK_FILE")]
     pub kek_file: PathBuf,
 
-    /// Identity, at its first start: writes the one-time secret of the first administrator to this file.
-    #[arg(long, env = "HERSYS_BOOTSTRAP_FILE")]
-    pub bootstrap_file: Option<PathBuf>,
-
-    /// Identity: how messages leave, and what slips look like.
+    /// The service's own settings.
     #[command(flatten)]
-    pub post: Post,
+    pub own: Own,
 }
 
-/// Identity: how messages leave, and what slips look like. Without a mail server they wait in the local outbox.
-#[derive(Args, Clone, Debug)]
-pub struct Post {
-    /// Mail server, `host:port`; STARTTLS is required.
-    #[arg(long, env = "HERSYS_SMTP")]
-    pub smtp: Option<String>,
-    /// Authority of the mail server's certificate (PEM).
-    #[arg(long, env = "HERSYS_SMTP_CA")]
-    pub smtp_ca: Option<PathBuf>,
-    /// File with user name and password, a line each.
-    #[arg(long, env = "HERSYS_SMTP_CREDENTIALS")]
-    pub smtp_credentials: Option<PathBuf>,
-    /// Who mails come from.
-    #[arg(long, env = "HERSYS_SMTP_FROM", default_value = "HER-SYS <no-reply@hersys.example>")]
-    pub smtp_from: String,
-    /// Domain of the provider that turns mails to `number@domain` into short messages.
-    #[arg(long, env = "HERSYS_SMS_DOMAIN")]
-    pub sms_domain: Option<String>,
-    /// Japanese font of the slips (TrueType).
-    #[arg(long, env = "HERSYS_FONT")]
-    pub font: Option<PathBuf>,
-    /// The address people type to sign in.
-    #[arg(long, env = "HERSYS_ADDRESS", default_value = "https://localhost/")]
-    pub address: String,
-}
+/// For a service that has no settings of its own.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct NoSettings {}
 
 /// What a service's binary can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -74,7 +48,7 @@ pub enum Command {
     Migrate,
 }
 
-impl Settings {
+impl<Own: Args> Settings<Own> {
     /// The service's database as one of its two roles: `<service>_owner` migrates, `<service>_app` runs.
     pub(crate) fn database(&self, service: &str, role: &str) -> Database {
         Database {

@@ -86,13 +86,13 @@ create table dead_letter (
     at          timestamptz not null default now()
 );
 
--- Answers to requests already handled: the same id and body give the same answer, another body is refused.
+-- Answers to requests already handled: the same user, id and body get the same answer, another body is refused.
 create table request (
-    organisation_id uuid        not null,
-    request_id      uuid        not null,
-    rpc             text        not null,
-    body_hash       bytea       not null,
-    response        bytea,
-    created_at      timestamptz not null default now(),
-    primary key (organisation_id, request_id)
+    user_id    uuid        not null,
+    request_id uuid        not null,
+    rpc        text        not null,
+    body_hash  bytea       not null,
+    response   bytea,
+    created_at timestamptz not null default now(),
+    primary key (user_id, request_id)
 );

@@ -1,8 +1,8 @@
-//! Events that could not be handled, kept with the reason until somebody mends it.
+//! Events that could not be handled, kept with the reason until an operator replays or rebuilds.
 
 use proto::operations::DeadLetter;
 use runtime::clock;
-use sqlx::{FromRow, PgConnection, PgPool};
+use sqlx::{FromRow, PgConnection};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -44,30 +44,50 @@ pub(crate) async fn remove(conn: &mut PgConnection, id: Uuid) -> sqlx::Result<bo
     Ok(done.rows_affected() == 1)
 }
 
-pub(crate) async fn find(pool: &PgPool, id: Uuid) -> sqlx::Result<Option<(String, Event)>> {
+/// A dead letter: the service that sent the event, and the event.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn find(conn: &mut PgConnection, id: Uuid) -> sqlx::Result<Option<(String, Event)>> {
     let row: Option<Row> =
-        sqlx::query_as("select * from dead_letter where event_id = $1").bind(id).fetch_optional(pool).await?;
+        sqlx::query_as("select * from dead_letter where event_id = $1").bind(id).fetch_optional(conn).await?;
     Ok(row.map(|row| {
         let Row { event_id: id, source, seq, r#type, payload, traceparent, recorded_at, .. } = row;
         (source, Event { id, seq, recorded_at, r#type, payload, traceparent })
     }))
 }
 
-pub(crate) async fn list(pool: &PgPool, limit: i64) -> sqlx::Result<Vec<DeadLetter>> {
+/// A page of dead letters, oldest first, after a given (time, event id).
+///
+/// # Errors
+/// When the database refuses.
+pub async fn list(
+    conn: &mut PgConnection,
+    after: (OffsetDateTime, Uuid),
+    limit: i64,
+) -> sqlx::Result<Vec<(OffsetDateTime, Uuid, DeadLetter)>> {
     let rows: Vec<Row> =
-        sqlx::query_as("select * from dead_letter order by at, event_id limit $1").bind(limit).fetch_all(pool).await?;
+        sqlx::query_as("select * from dead_letter where (at, event_id) > ($1, $2) order by at, event_id limit $3")
+            .bind(after.0)
+            .bind(after.1)
+            .bind(limit)
+            .fetch_all(conn)
+            .await?;
     Ok(rows
         .into_iter()
-        .map(|row| DeadLetter {
-            event_id: row.event_id.to_string(),
-            source: row.source,
-            r#type: row.r#type,
-            reason: row.reason,
-            at: Some(clock::to_proto(row.at)),
+        .map(|row| {
+            let letter = DeadLetter {
+                event_id: row.event_id.to_string(),
+                source: row.source,
+                r#type: row.r#type,
+                reason: row.reason,
+                set_aside_time: Some(clock::to_proto(row.at)),
+            };
+            (row.at, row.event_id, letter)
         })
         .collect())
 }
 
-pub(crate) async fn count(pool: &PgPool) -> sqlx::Result<i64> {
-    sqlx::query_scalar("select count(*) from dead_letter").fetch_one(pool).await
+pub(crate) async fn count(conn: &mut PgConnection) -> sqlx::Result<i64> {
+    sqlx::query_scalar("select count(*) from dead_letter").fetch_one(conn).await
 }

@@ -1,6 +1,6 @@
 //! An event as it stands in its owner's log.
 
-use prost::Message;
+use prost::{Message, Name};
 use proto::operations::EventRecord;
 use runtime::clock;
 use time::OffsetDateTime;
@@ -11,27 +11,44 @@ use crate::Failure;
 /// An event of an owner's log: ids and coded facts, never a name.
 #[derive(Clone, Debug)]
 pub struct Event {
-    /// The event.
+    /// Identifies the event in every service that handles it.
     pub id: Uuid,
     /// Its place in the owner's log, from 1 without gaps.
     pub seq: i64,
-    /// When the log recorded it.
+    /// When its owner's relay stamped it.
     pub recorded_at: OffsetDateTime,
     /// Its type, such as `case.changed`.
     pub r#type: String,
-    /// The protobuf message of that type.
+    /// The protobuf message of that type, encoded.
     pub payload: Vec<u8>,
-    /// The trace it belongs to.
+    /// The trace it continues, as a W3C `traceparent`.
     pub traceparent: String,
 }
 
 impl Event {
-    /// Reads the payload.
+    /// Whether its payload is of this message type.
+    pub fn is<M: Name>(&self) -> bool {
+        proto::event(&M::full_name()) == Some(self.r#type.as_str())
+    }
+
+    /// Reads the payload; `None` if the event is of another type.
     ///
     /// # Errors
-    /// [`Failure::Dead`] where it is no message of that type: no retry will mend it.
-    pub fn decode<M: Message + Default>(&self) -> Result<M, Failure> {
-        M::decode(self.payload.as_slice()).map_err(|_| Failure::Dead(format!("payload is no {}", self.r#type)))
+    /// [`Failure::Dead`] when the payload does not decode: no retry will help.
+    pub fn read<M: Message + Name + Default>(&self) -> Result<Option<M>, Failure> {
+        if !self.is::<M>() {
+            return Ok(None);
+        }
+        let dead = |_| Failure::Dead(format!("payload is not a {} message", self.r#type));
+        M::decode(self.payload.as_slice()).map(Some).map_err(dead)
+    }
+
+    /// Reads the events of this type, in order, and skips the others.
+    ///
+    /// # Errors
+    /// [`Failure::Dead`] when a payload does not decode.
+    pub fn read_all<M: Message + Name + Default>(events: &[Self]) -> Result<Vec<M>, Failure> {
+        events.iter().filter_map(|event| event.read().transpose()).collect()
     }
 
     /// The hash that goes into the digest of a day.
@@ -50,7 +67,7 @@ impl From<Event> for EventRecord {
         Self {
             event_id: event.id.to_string(),
             seq: event.seq,
-            recorded_at: Some(clock::to_proto(event.recorded_at)),
+            record_time: Some(clock::to_proto(event.recorded_at)),
             r#type: event.r#type,
             payload: event.payload,
             traceparent: event.traceparent,
@@ -66,7 +83,7 @@ impl TryFrom<EventRecord> for Event {
         Ok(Self {
             id: Uuid::try_parse(&record.event_id).map_err(|_| malformed())?,
             seq: record.seq,
-            recorded_at: record.recorded_at.as_ref().and_then(clock::from_proto).ok_or_else(malformed)?,
+            recorded_at: record.record_time.as_ref().and_then(clock::from_proto).ok_or_else(malformed)?,
             r#type: record.r#type,
             payload: record.payload,
             traceparent: record.traceparent,

@@ -1,4 +1,4 @@
-//! Reading one's own event log, for the services that listen to it.
+//! Reading a service's own event log, for the services that listen to it.
 
 use proto::operations::{Digest, EventRecord, Head};
 use runtime::clock;
@@ -34,11 +34,14 @@ struct DigestRow {
     last_seq: i64,
 }
 
-/// How far the log is.
-pub(crate) async fn head(pool: &PgPool) -> sqlx::Result<Head> {
+/// The number of the last event, and the moment up to which the log is complete.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn head(pool: &PgPool) -> sqlx::Result<Head> {
     let (seq, at): (i64, OffsetDateTime) =
         sqlx::query_as("select stamped_seq, stamped_at from relay").fetch_one(pool).await?;
-    Ok(Head { seq, watermark: Some(clock::to_proto(at)) })
+    Ok(Head { seq, watermark_time: Some(clock::to_proto(at)) })
 }
 
 /// Events after a place in the log, in order.
@@ -54,12 +57,19 @@ pub(crate) async fn read(pool: &PgPool, after_seq: i64, limit: i64) -> sqlx::Res
     Ok(rows.into_iter().map(Event::from).collect())
 }
 
-pub(crate) async fn records(pool: &PgPool, after_seq: i64, limit: i64) -> sqlx::Result<Vec<EventRecord>> {
+/// Events after a place in the log, in order, as the contract carries them.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn records(pool: &PgPool, after_seq: i64, limit: i64) -> sqlx::Result<Vec<EventRecord>> {
     Ok(read(pool, after_seq, limit).await?.into_iter().map(EventRecord::from).collect())
 }
 
-/// Count and hash per day.
-pub(crate) async fn digests(pool: &PgPool) -> sqlx::Result<Vec<Digest>> {
+/// Count and hash of the log's events, day by day.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn digests(pool: &PgPool) -> sqlx::Result<Vec<Digest>> {
     let rows: Vec<DigestRow> =
         sqlx::query_as("select day, count, hash, first_seq, last_seq from outbox_digest order by day")
             .fetch_all(pool)
@@ -67,7 +77,7 @@ pub(crate) async fn digests(pool: &PgPool) -> sqlx::Result<Vec<Digest>> {
     Ok(rows
         .into_iter()
         .map(|row| Digest {
-            day: row.day.to_string(),
+            digest_date: row.day.to_string(),
             count: row.count,
             hash: row.hash,
             first_seq: row.first_seq,

@@ -17,13 +17,14 @@ use uuid::Uuid;
 
 use crate::{Event, subject};
 
-/// How long JetStream itself recognises a repeated message. A courtesy: the consumer's cursor is the guarantee.
+/// How long JetStream itself drops a repeated message. It only saves work: the consumer's cursor is the guarantee.
 const DUPLICATE_WINDOW: Duration = Duration::from_mins(2);
 
-/// What a stream holds at most: beyond it, publishing fails and the relay waits. Consumers read the owner's log meanwhile.
+/// The size limit of a stream, in bytes. When it is full, publishing fails and the relay waits; consumers read the
+/// owner's log meanwhile.
 const STREAM_BYTES: i64 = 1 << 30;
 
-/// Events older than this have left the bus; the owner's log keeps them for ever.
+/// Older events leave the bus; the owner's log keeps them for ever.
 const STREAM_AGE: Duration = Duration::from_hours(24);
 
 const SEQ: &str = "hersys-seq";
@@ -68,7 +69,7 @@ pub async fn make_stream(js: &jetstream::Context, service: &str) -> anyhow::Resu
     Ok(())
 }
 
-/// The durable consumer of a service on another's stream, created where it is missing.
+/// The durable consumer of a service on another's stream, created if it is missing.
 ///
 /// # Errors
 /// When the server does not answer or the stream does not exist yet.
@@ -102,7 +103,7 @@ pub(crate) fn headers(source: &str, event: &Event) -> HeaderMap {
     headers
 }
 
-/// Reads an event from a message of a source's stream; `None` where it is none.
+/// Reads an event from a message of a source's stream; `None` if the message is not an event.
 pub(crate) fn read(source: &str, message: &async_nats::Message) -> Option<Event> {
     let headers = message.headers.as_ref()?;
     let text = |name: &str| headers.get(name).map(async_nats::HeaderValue::as_str);

@@ -1,8 +1,8 @@
-//! Announcing: an event leaves in the transaction of the fact it tells.
+//! Announcing: an event is written in the transaction of the fact it reports.
 
 use std::sync::Arc;
 
-use prost::Message;
+use prost::{Message, Name};
 use runtime::trace;
 use sqlx::PgConnection;
 use tokio::sync::Notify;
@@ -13,7 +13,7 @@ use uuid::Uuid;
 pub struct Wake(pub(crate) Arc<Notify>);
 
 impl Wake {
-    /// Something was committed.
+    /// Wakes the relay. Call it after the commit.
     pub fn relay(&self) {
         self.0.notify_one();
     }
@@ -23,32 +23,30 @@ impl Wake {
 ///
 /// # Errors
 /// When the database refuses.
-pub async fn add(conn: &mut PgConnection, r#type: &str, message: &impl Message) -> sqlx::Result<()> {
-    add_all(conn, r#type, std::slice::from_ref(message)).await
+pub async fn add(conn: &mut PgConnection, message: &impl Name) -> sqlx::Result<()> {
+    add_all(conn, std::slice::from_ref(message)).await
 }
 
 /// Adds several events of one type to the log, in order, in the caller's transaction.
 ///
 /// # Errors
 /// When the database refuses.
-pub async fn add_all<M: Message>(conn: &mut PgConnection, r#type: &str, messages: &[M]) -> sqlx::Result<()> {
+pub async fn add_all<M: Message + Name>(conn: &mut PgConnection, messages: &[M]) -> sqlx::Result<()> {
     let here = trace::current().header();
     let traced: Vec<(&str, &M)> = messages.iter().map(|message| (here.as_str(), message)).collect();
-    add_traced(conn, r#type, &traced).await
+    add_traced(conn, &traced).await
 }
 
-/// The same, each event under a trace of its own: a batch carries on the traces of what it answers.
+/// Adds several events, each with the `traceparent` it continues: a batch answers events of several traces.
 ///
 /// # Errors
 /// When the database refuses.
-pub async fn add_traced<M: Message>(
-    conn: &mut PgConnection,
-    r#type: &str,
-    messages: &[(&str, &M)],
-) -> sqlx::Result<()> {
+pub async fn add_traced<M: Message + Name>(conn: &mut PgConnection, messages: &[(&str, &M)]) -> sqlx::Result<()> {
     if messages.is_empty() {
         return Ok(());
     }
+    let r#type = proto::event(&M::full_name())
+        .ok_or_else(|| sqlx::Error::Encode(format!("{} is not an event", M::full_name()).into()))?;
     let ids: Vec<Uuid> = messages.iter().map(|_| Uuid::now_v7()).collect();
     let payloads: Vec<Vec<u8>> = messages.iter().map(|(_, message)| message.encode_to_vec()).collect();
     let traces: Vec<&str> = messages.iter().map(|(trace, _)| *trace).collect();

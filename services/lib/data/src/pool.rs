@@ -1,4 +1,4 @@
-//! The connection pool, with the guards that keep acknowledged writes.
+//! The connection pool, with the guards that protect acknowledged writes.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -10,22 +10,22 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions, PgSslMode},
 };
 
-/// Where the database is. TLS with a client certificate; there is no password.
+/// How to reach the database: over TLS, with a client certificate and no password.
 #[derive(Clone, Debug)]
 pub struct Database {
     /// `host:port`.
     pub address: String,
-    /// The database.
+    /// The name of the database.
     pub name: String,
-    /// The role.
+    /// The role to connect as.
     pub role: String,
-    /// The authority of the server's certificate.
+    /// File with the authority that signed the server's certificate.
     pub ca: PathBuf,
-    /// Our certificate.
+    /// File with the client certificate.
     pub cert: PathBuf,
-    /// Our private key.
+    /// File with the client's private key.
     pub key: PathBuf,
-    /// Connections at most.
+    /// The most connections in the pool.
     pub connections: u32,
 }
 
@@ -60,8 +60,8 @@ impl Database {
             .min_connections(1)
             .acquire_timeout(Duration::from_secs(5))
             .max_lifetime(Duration::from_mins(10))
-            // sqlx 0.9.0: a cancelled `begin` hands the connection back inside an open transaction, and the next caller's
-            // autocommit writes vanish with it. Whoever gets a connection gets it outside of any transaction.
+            // sqlx 0.9.0: a cancelled `begin` returns the connection inside an open transaction, and the next caller's
+            // autocommit writes vanish with it. So every connection is handed out outside of any transaction.
             .before_acquire(|connection, _| Box::pin(async move { connection.execute("ROLLBACK").await.map(|_| true) }))
             .connect_with(self.options()?)
             .await
@@ -70,30 +70,29 @@ impl Database {
         Ok(pool)
     }
 
-    /// Opens one connection of its own, for locks and migrations.
+    /// Opens one connection outside of the pool, for locks and migrations.
     ///
     /// # Errors
     /// When the server cannot be reached.
     pub async fn connection(&self) -> anyhow::Result<PgConnection> {
         PgConnection::connect_with(&self.options()?).await.context("open a database connection")
     }
+}
 
-    /// Brings the schema up to date: ours, then each given set. Run by the owner role, under a lock.
-    ///
-    /// # Errors
-    /// When a migration fails.
-    pub async fn migrate(&self, sets: &[(&'static str, &Migrator)]) -> anyhow::Result<()> {
-        let mut connection = self.connection().await?;
-        connection.execute("set statement_timeout = 0").await?;
-        connection.execute("set lock_timeout = '60s'").await?;
-        let data: (&'static str, &Migrator) = ("_data_migrations", &crate::MIGRATOR);
-        for (table, migrator) in std::iter::once(&data).chain(sets) {
-            let mut migrator = Migrator::with_migrations(migrator.iter().cloned().collect());
-            migrator.dangerous_set_table_name(*table);
-            migrator.run(&mut connection).await.with_context(|| format!("migrate {table}"))?;
-        }
-        Ok(())
+/// Brings the schema up to date: ours, then each given set. Run by the owner role, under a lock.
+///
+/// # Errors
+/// When a migration fails.
+pub async fn migrate(connection: &mut PgConnection, sets: &[(&'static str, &Migrator)]) -> anyhow::Result<()> {
+    connection.execute("set statement_timeout = 0").await?;
+    connection.execute("set lock_timeout = '60s'").await?;
+    let data: (&'static str, &Migrator) = ("_data_migrations", &crate::MIGRATOR);
+    for (table, migrator) in std::iter::once(&data).chain(sets) {
+        let mut migrator = Migrator::with_migrations(migrator.iter().cloned().collect());
+        migrator.dangerous_set_table_name(*table);
+        migrator.run(&mut *connection).await.with_context(|| format!("migrate {table}"))?;
     }
+    Ok(())
 }
 
 /// Refuses settings under which a commit may be lost after it was acknowledged.

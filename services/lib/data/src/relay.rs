@@ -1,5 +1,5 @@
-//! From the outbox to the bus. One leader per service stamps each row once, in an order no reader can see change, and
-//! publishes. Stamping does not wait for NATS: the log can be read without it.
+//! From the outbox to the bus. One leader per service stamps each row once, in an order that never changes, and
+//! publishes it. Stamping does not wait for NATS: the log can be read without it.
 
 use std::time::Duration;
 
@@ -16,13 +16,13 @@ use uuid::Uuid;
 
 use crate::{event, log, nats, outbox::Wake, pool::Database, subject};
 
-/// Rows stamped in one transaction.
+/// The most rows stamped in one transaction.
 const BATCH: i64 = 1_000;
-/// Looks at the outbox at least this often: rows of other processes wake nobody here.
+/// How often to look at the outbox at least: commits of other processes do not wake this one.
 const POLL: Duration = Duration::from_millis(100);
-/// Moves the watermark at least this often.
+/// How often to move the watermark at least.
 const HEARTBEAT: Duration = Duration::from_millis(500);
-/// Waits this long before trying again what failed.
+/// The delay before a retry.
 const RETRY: Duration = Duration::from_secs(1);
 /// The advisory lock that makes one relay the leader of its database.
 const LEADER_LOCK: i64 = 0x4845_5253_5953;
@@ -69,7 +69,7 @@ struct Unstamped {
     created_at: OffsetDateTime,
 }
 
-/// Waits to be the leader, then stamps until the connection fails.
+/// Waits to become the leader, then stamps until the connection fails.
 async fn lead(database: &Database, wake: &Wake, stamped: &watch::Sender<i64>) -> anyhow::Result<()> {
     let mut connection = database.connection().await?;
     while !sqlx::query_scalar::<_, bool>("select pg_try_advisory_lock($1)")
@@ -80,8 +80,8 @@ async fn lead(database: &Database, wake: &Wake, stamped: &watch::Sender<i64>) ->
     {
         tokio::time::sleep(RETRY).await;
     }
-    tracing::info!("Relay leads");
-    make_partitions(&mut connection, Clock.now().date()).await;
+    tracing::info!("Relay became the leader");
+    make_partitions(&mut connection, Clock::system().now().date()).await;
     let mut partitions_for: Option<Date> = None;
     loop {
         let woken = wake.0.notified();
@@ -97,7 +97,8 @@ async fn lead(database: &Database, wake: &Wake, stamped: &watch::Sender<i64>) ->
     }
 }
 
-/// Makes the partitions of this month and the next. A failure is no reason to stop: the default partition takes the rows.
+/// Creates the partitions of this month and the next. A failure is no reason to stop: the default partition takes the
+/// rows.
 async fn make_partitions(connection: &mut PgConnection, day: Date) {
     for month in [day, day + time::Duration::days(31)] {
         if let Err(error) = sqlx::query("select make_outbox_partition($1)").bind(month).execute(&mut *connection).await
@@ -109,7 +110,7 @@ async fn make_partitions(connection: &mut PgConnection, day: Date) {
     }
 }
 
-/// Stamps the rows that no transaction still under way could precede. Returns how many, today, and the last seq.
+/// Stamps the rows that no open transaction can still precede. Returns how many, today's date, and the last seq.
 async fn stamp(connection: &mut PgConnection) -> anyhow::Result<(i64, Date, i64)> {
     let rows: Vec<Unstamped> = sqlx::query_as(
         "select ordinal, id, created_at from outbox
@@ -165,7 +166,7 @@ async fn stamp(connection: &mut PgConnection) -> anyhow::Result<(i64, Date, i64)
     .execute(&mut *tx)
     .await
     .context("stamp")?;
-    anyhow::ensure!(done.rows_affected() == u64::try_from(rows.len())?, "somebody else stamps this log");
+    anyhow::ensure!(done.rows_affected() == u64::try_from(rows.len())?, "another process stamps this log");
     let hash = rows.iter().fold(0, |hash, row| hash ^ event::hash(row.id));
     sqlx::query(
         "insert into outbox_digest as d (day, count, hash, first_seq, last_seq) values ($1, $2, $3, $4, $5)
@@ -184,13 +185,13 @@ async fn stamp(connection: &mut PgConnection) -> anyhow::Result<(i64, Date, i64)
     Ok((i64::try_from(rows.len())?, at.date(), last))
 }
 
-/// Publishes what is stamped, in order, and remembers how far the bus has confirmed.
+/// Publishes stamped events in order, and records how far the bus has confirmed them.
 async fn publish(service: &'static str, pool: &PgPool, js: &jetstream::Context, mut stamped: watch::Receiver<i64>) {
     let mut published = None;
     loop {
         let target = *stamped.borrow_and_update();
         if let Err(error) = publish_some(service, pool, js, target, &mut published).await {
-            tracing::warn!(error = %format!("{error:#}"), "Bus does not take events, trying again");
+            tracing::warn!(error = %format!("{error:#}"), "Bus does not accept events, trying again");
             tokio::time::sleep(RETRY).await;
             continue;
         }
@@ -232,7 +233,7 @@ async fn publish_some(
     }
     for (seq, ack) in acks {
         if let Err(error) = ack.await {
-            // The stream may be gone with the server's storage: make it again before the next try.
+            // The stream may be gone with the server's storage: create it again before the next attempt.
             *published = None;
             return Err(error).context("publish");
         }
@@ -244,4 +245,40 @@ async fn publish_some(
         .await
         .context("remember what is published")?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::registry::PersonCorrected;
+    use testing::{Outcome, World};
+
+    use super::stamp;
+    use crate::{log, outbox, pipeline};
+
+    #[tokio::test]
+    async fn what_was_committed_is_stamped_once_without_gaps_and_nothing_else_is() -> Outcome {
+        let world = World::new("statistics", &[]).await?;
+        let pool = &world.base.pool;
+        let event = |number: i32| PersonCorrected { case_id: number.to_string() };
+        let mut open = pool.begin().await?;
+        outbox::add(&mut open, &event(1)).await?;
+        let mut conn = pool.acquire().await?;
+        outbox::add_all(&mut conn, &[event(2), event(3)]).await?;
+        // Nothing after an open transaction is stamped: its row would come first.
+        assert_eq!(stamp(&mut conn).await?.0, 0);
+        open.commit().await?;
+        let (count, _, last) = stamp(&mut conn).await?;
+        assert_eq!((count, last), (3, 3));
+        assert_eq!(stamp(&mut conn).await?.0, 0);
+
+        let events = log::read(pool, 1, 10).await?;
+        assert_eq!(events.iter().map(|event| event.seq).collect::<Vec<_>>(), [2, 3]);
+        assert_eq!(log::records(pool, 0, 2).await?.len(), 2);
+        let digests = log::digests(pool).await?;
+        assert_eq!(digests.iter().map(|digest| (digest.count, digest.last_seq)).collect::<Vec<_>>(), [(3, 3)]);
+        assert_eq!(log::head(pool).await?.seq, 3);
+        let state = pipeline::state(&mut conn).await?;
+        assert_eq!((state.stamped_seq, state.unstamped, state.dead_letters), (3, 0, 0));
+        Ok(())
+    }
 }

@@ -1,4 +1,4 @@
-//! Repeated requests: the same id and body give the same answer, another body under an id is refused.
+//! Repeated requests: the same id and body give the same answer; another body under the same id is refused.
 
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -6,13 +6,13 @@ use uuid::Uuid;
 /// A request as its caller identified it.
 #[derive(Clone, Debug)]
 pub struct Key {
-    /// The calling organisation: ids are its own to choose.
-    pub organisation_id: Uuid,
+    /// The caller. Ids are per caller: nobody can repeat another's request and read its answer.
+    pub user_id: Uuid,
     /// Chosen by the client.
     pub request_id: Uuid,
-    /// The RPC.
+    /// The RPC that was called, as its rule in the contract names it.
     pub rpc: &'static str,
-    /// Keyed hash of the body.
+    /// Keyed hash of the request body, 32 bytes.
     pub body_hash: Vec<u8>,
 }
 
@@ -21,22 +21,22 @@ pub struct Key {
 pub enum Claim {
     /// It is new and now ours, if the transaction commits.
     First,
-    /// It was answered before, with this.
+    /// It was answered before, with these sealed bytes.
     Repeated(Vec<u8>),
-    /// The id was used for something else.
+    /// The id was used with another body or RPC, or its request has no answer yet.
     Conflict,
 }
 
-/// Claims a request id in the caller's transaction. Waits for a twin under way to commit or to give up.
+/// Claims a request id in the caller's transaction. Waits for a concurrent request with the same id to commit or fail.
 ///
 /// # Errors
 /// When the database refuses.
 pub async fn claim(conn: &mut PgConnection, key: &Key, response: Option<&[u8]>) -> sqlx::Result<Claim> {
     let done = sqlx::query(
-        "insert into request (organisation_id, request_id, rpc, body_hash, response) values ($1, $2, $3, $4, $5)
+        "insert into request (user_id, request_id, rpc, body_hash, response) values ($1, $2, $3, $4, $5)
          on conflict do nothing",
     )
-    .bind(key.organisation_id)
+    .bind(key.user_id)
     .bind(key.request_id)
     .bind(key.rpc)
     .bind(&key.body_hash)
@@ -47,8 +47,8 @@ pub async fn claim(conn: &mut PgConnection, key: &Key, response: Option<&[u8]>) 
         return Ok(Claim::First);
     }
     let (rpc, hash, response): (String, Vec<u8>, Option<Vec<u8>>) =
-        sqlx::query_as("select rpc, body_hash, response from request where organisation_id = $1 and request_id = $2")
-            .bind(key.organisation_id)
+        sqlx::query_as("select rpc, body_hash, response from request where user_id = $1 and request_id = $2")
+            .bind(key.user_id)
             .bind(key.request_id)
             .fetch_one(conn)
             .await?;
@@ -63,11 +63,51 @@ pub async fn claim(conn: &mut PgConnection, key: &Key, response: Option<&[u8]>) 
 /// # Errors
 /// When the database refuses.
 pub async fn answer(conn: &mut PgConnection, key: &Key, response: &[u8]) -> sqlx::Result<()> {
-    sqlx::query("update request set response = $3 where organisation_id = $1 and request_id = $2")
-        .bind(key.organisation_id)
+    sqlx::query("update request set response = $3 where user_id = $1 and request_id = $2")
+        .bind(key.user_id)
         .bind(key.request_id)
         .bind(response)
         .execute(conn)
         .await
         .map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::Connection as _;
+    use testing::{Outcome, World};
+    use uuid::Uuid;
+
+    use super::{Claim, Key, answer, claim};
+
+    fn key(user: u128, rpc: &'static str, body: u8) -> Key {
+        Key { user_id: Uuid::from_u128(user), request_id: Uuid::from_u128(7), rpc, body_hash: vec![body] }
+    }
+
+    #[tokio::test]
+    async fn an_id_stands_for_one_body_of_one_rpc_of_one_user() -> Outcome {
+        let world = World::new("statistics", &[]).await?;
+        let mut conn = world.base.pool.acquire().await?;
+        let first = key(1, "Ask", 1);
+        assert_eq!(claim(&mut conn, &first, None).await?, Claim::First);
+        assert_eq!(claim(&mut conn, &first, None).await?, Claim::Conflict, "it has no answer yet");
+        answer(&mut conn, &first, b"yes").await?;
+        assert_eq!(claim(&mut conn, &first, None).await?, Claim::Repeated(b"yes".to_vec()));
+        assert_eq!(claim(&mut conn, &key(1, "Ask", 2), None).await?, Claim::Conflict);
+        assert_eq!(claim(&mut conn, &key(1, "Tell", 1), None).await?, Claim::Conflict);
+        assert_eq!(claim(&mut conn, &key(2, "Ask", 1), Some(b"no")).await?, Claim::First);
+        assert_eq!(claim(&mut conn, &key(2, "Ask", 1), None).await?, Claim::Repeated(b"no".to_vec()));
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_claim_that_does_not_commit_is_none() -> Outcome {
+        let world = World::new("statistics", &[]).await?;
+        let mut conn = world.base.pool.acquire().await?;
+        let mut tx = conn.begin().await?;
+        assert_eq!(claim(&mut tx, &key(1, "Ask", 1), None).await?, Claim::First);
+        tx.rollback().await?;
+        assert_eq!(claim(&mut conn, &key(1, "Ask", 1), None).await?, Claim::First);
+        Ok(())
+    }
 }

@@ -5,12 +5,12 @@ pub fn stream(service: &str) -> String {
     service.to_uppercase()
 }
 
-/// Everything a service announces.
+/// The wildcard subject of everything a service announces.
 pub fn all_of(service: &str) -> String {
     format!("hersys.{service}.>")
 }
 
-/// One type of event.
+/// The subject of one type of event.
 pub fn event(service: &str, r#type: &str) -> String {
     format!("hersys.{service}.{type}")
 }

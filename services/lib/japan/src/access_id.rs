@@ -6,12 +6,12 @@ use std::fmt;
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const RANDOM: usize = 10;
 
-/// A patient access ID. It opens nothing alone; its `Debug` shows nothing.
+/// A patient access ID. It gives no access by itself. Its `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct AccessId(String);
 
 impl AccessId {
-    /// A new one from ten random bytes, of which each gives five bits.
+    /// A new ID from ten random bytes, each of which gives five bits.
     pub fn from_random(bytes: [u8; RANDOM]) -> Self {
         let mut text: String = bytes.iter().map(|byte| symbol(usize::from(byte % 32))).collect();
         text.push(check(&text));

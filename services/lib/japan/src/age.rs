@@ -1,8 +1,9 @@
-//! Age on a day.
+//! A person's age on a given day.
 
 use time::Date;
 
-/// Completed years on a day; `None` before birth. One born on 29 February ages on 1 March in common years.
+/// Completed years on a day; `None` before birth. Somebody born on 29 February is a year older on 1 March in common
+/// years.
 pub fn on(day: Date, born: Date) -> Option<u8> {
     let had_birthday = (u8::from(day.month()), day.day()) >= (u8::from(born.month()), born.day());
     let years = day.year() - born.year() - i32::from(!had_birthday);

@@ -3,7 +3,7 @@
 use time::{Date, Month, macros::date};
 use unicode_normalization::UnicodeNormalization as _;
 
-/// An era: its names, the year its counting begins with, its first and its last day as far as they can be written.
+/// An era: its names, the year of its year 1, and the first and last day that can be written in it.
 struct Era {
     names: [&'static str; 2],
     year_one: i32,
@@ -16,27 +16,27 @@ const ERAS: [Era; 5] = [
     Era { names: ["平成", "H"], year_one: 1989, first: date!(1989 - 01 - 08), last: date!(2019 - 04 - 30) },
     Era { names: ["昭和", "S"], year_one: 1926, first: date!(1926 - 12 - 25), last: date!(1989 - 01 - 07) },
     Era { names: ["大正", "T"], year_one: 1912, first: date!(1912 - 07 - 30), last: date!(1926 - 12 - 24) },
-    // Before 1873 the calendar was another one.
+    // Before 1873 Japan used a lunisolar calendar.
     Era { names: ["明治", "M"], year_one: 1868, first: date!(1873 - 01 - 01), last: date!(1912 - 07 - 29) },
 ];
 
-/// The first day that can be written.
+/// The first day of the Gregorian calendar in Japan.
 pub const EARLIEST: Date = date!(1873 - 01 - 01);
 
-/// Why a text is no date.
+/// Why a text is not a date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotADate {
     /// Neither ISO nor era.
-    #[error("not a date: write 2020-05-13 or R2.5.13")]
+    #[error("must be a date such as 2020-05-13 or R2.5.13")]
     Format,
     /// No such day in the calendar.
-    #[error("no such day in the calendar")]
+    #[error("must be a day of the calendar")]
     NoSuchDay,
     /// The day lies outside of the era named.
-    #[error("the day lies outside of that era")]
+    #[error("must be a day of that era")]
     OutsideEra,
     /// Before 1873.
-    #[error("before 1873-01-01")]
+    #[error("must not be before 1873-01-01")]
     TooEarly,
 }
 

@@ -12,26 +12,26 @@ fn rows(csv: &'static str) -> impl Iterator<Item = (&'static str, &'static str)>
     csv.lines().skip(1).filter_map(|line| line.split_once(','))
 }
 
-/// A six-digit local government code with a right check digit.
+/// A six-digit local government code with a valid check digit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Municipality([u8; 6]);
 
-/// Why a text is no local government code.
+/// Why a text is not a local government code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotACode {
     /// Not six digits.
-    #[error("six digits expected")]
+    #[error("must be six digits")]
     Format,
-    /// The sixth digit does not fit.
-    #[error("the check digit is wrong")]
+    /// The sixth digit is not the check digit of the first five.
+    #[error("must have a valid check digit")]
     CheckDigit,
     /// Not one of the 47 prefectures.
-    #[error("no such prefecture")]
+    #[error("must begin with the number of a prefecture, 01 to 47")]
     Prefecture,
 }
 
 impl Municipality {
-    /// Reads a code. Codes outside of the list are taken if their check digit is right: municipalities merge and split.
+    /// Reads a code. Codes outside of the list are accepted: municipalities merge and split.
     ///
     /// # Errors
     /// Says what is wrong with the text.
@@ -60,7 +60,7 @@ impl Municipality {
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
 
-    /// The name, where the list has it.
+    /// The name of the municipality; `None` if the list does not have it.
     pub fn name(&self) -> Option<&'static str> {
         BY_CODE.get(self.as_str()).copied()
     }

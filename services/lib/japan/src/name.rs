@@ -2,7 +2,7 @@
 
 use unicode_normalization::UnicodeNormalization as _;
 
-/// Variants that Unicode's compatibility forms leave apart, and the form they are compared in.
+/// Variants that Unicode's compatibility forms keep apart, and the form in which they are compared.
 const FOLDED: &[(char, char)] = &[
     ('髙', '高'),
     ('﨑', '崎'),
@@ -38,7 +38,7 @@ const FOLDED: &[(char, char)] = &[
     ('嶽', '岳'),
 ];
 
-/// The form names are compared in. Never stored as the name, never shown.
+/// The form in which names are compared. Never stored as the name, never shown.
 pub fn search_key(name: &str) -> String {
     name.nfkc()
         .filter(|c| {
@@ -69,14 +69,14 @@ pub fn is_katakana(text: &str) -> bool {
     any && all
 }
 
-/// Whether a text is a passport name: Latin letters and what goes between them.
+/// Whether a text is a passport name: Latin letters and the usual separators.
 pub fn is_latin(text: &str) -> bool {
     let mut letters = text.nfkc().filter(|c| c.is_alphabetic()).peekable();
     letters.peek().is_some() && letters.all(|c| c.is_ascii_alphabetic() || ('\u{c0}'..='\u{24f}').contains(&c))
 }
 
-/// Characters no field may hold: control characters other than line breaks and tabs, and private-use characters (外字),
-/// which no other system could read.
+/// The first character that no field may contain: a control character other than line breaks and tabs, or a private-use
+/// character (外字), which no other system could read.
 pub fn forbidden(text: &str) -> Option<char> {
     text.chars().find(|c| {
         (c.is_control() && !matches!(c, '\n' | '\r' | '\t'))

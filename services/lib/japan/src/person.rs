@@ -1,4 +1,4 @@
-//! What must hold for the particulars of a person, wherever they are typed.
+//! Rules for the particulars of a person, wherever they are entered.
 
 use time::Date;
 
@@ -8,21 +8,21 @@ use crate::{
     name, phone,
 };
 
-/// The oldest age that is taken for true.
+/// The highest age that is accepted, in years.
 const OLDEST: u8 = 125;
 
-/// Particulars as typed.
+/// Particulars as a person typed them; empty where nothing was typed.
 #[derive(Clone, Copy, Default)]
 pub struct Typed<'a> {
     /// Name in kanji, or the passport name.
     pub name_kanji: &'a str,
-    /// Name in katakana.
+    /// Name in katakana (フリガナ).
     pub name_kana: &'a str,
-    /// Birth date in any usual writing.
+    /// Birth date, ISO or by era.
     pub birth_date: &'a str,
-    /// Telephone.
+    /// Telephone number in any usual notation.
     pub phone: &'a str,
-    /// Mail.
+    /// Mail address.
     pub mail: &'a str,
     /// Local government code of the whereabouts.
     pub municipality_code: &'a str,
@@ -30,14 +30,14 @@ pub struct Typed<'a> {
     pub has_age_band: bool,
 }
 
-/// Particulars that hold.
+/// Particulars that passed the check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checked {
-    /// The birth date.
+    /// The birth date; `None` if an age band was stated instead.
     pub birth_date: Option<Date>,
     /// The telephone number in its normal form, or empty.
     pub phone: String,
-    /// The whereabouts.
+    /// The municipality of the whereabouts; `None` if it was left empty.
     pub municipality: Option<Municipality>,
 }
 
@@ -46,13 +46,13 @@ pub struct Checked {
 pub struct Finding {
     /// The field of [`Typed`].
     pub field: &'static str,
-    /// 日本語
+    /// The rule in Japanese.
     pub ja: String,
-    /// English
+    /// The rule in English.
     pub en: String,
 }
 
-/// Checks particulars as of a day: nobody is born later.
+/// Checks particulars as of a day. Nobody can be born after it.
 ///
 /// # Errors
 /// Every field at fault.
@@ -63,7 +63,7 @@ pub fn check(typed: &Typed<'_>, on: Date) -> Result<Checked, Vec<Finding>> {
     if typed.name_kanji.trim().is_empty() {
         fault("name_kanji", "氏名は必須です", "is required");
     } else if name::forbidden(typed.name_kanji).is_some() {
-        fault("name_kanji", "外字や制御文字は使えません", "holds a private-use or control character");
+        fault("name_kanji", "外字や制御文字は使用できません", "must not contain private-use or control characters");
     }
     let needs_kana = !name::is_latin(typed.name_kanji);
     if typed.name_kana.trim().is_empty() {
@@ -80,7 +80,7 @@ pub fn check(typed: &Typed<'_>, on: Date) -> Result<Checked, Vec<Finding>> {
                 fault(
                     "birth_date",
                     "生年月日は必須です（不明な場合は年代を選択）",
-                    "is required, or choose an age band",
+                    "is required unless an age band is given",
                 );
             }
             None
@@ -90,11 +90,15 @@ pub fn check(typed: &Typed<'_>, on: Date) -> Result<Checked, Vec<Finding>> {
             None
         }
         Ok(born) if born > on => {
-            fault("birth_date", "未来の日付です", "lies in the future");
+            fault("birth_date", "未来の日付です", "must not be in the future");
             None
         }
         Ok(born) if age::on(on, born).is_none_or(|years| years > OLDEST) => {
-            fault("birth_date", "生年月日を確認してください（125歳を超えています）", "makes the person older than 125");
+            fault(
+                "birth_date",
+                "生年月日を確認してください（125歳を超えています）",
+                "must not make the person older than 125",
+            );
             None
         }
         Ok(born) => Some(born),
@@ -104,21 +108,21 @@ pub fn check(typed: &Typed<'_>, on: Date) -> Result<Checked, Vec<Finding>> {
         String::new()
     } else {
         phone::normalise(typed.phone).unwrap_or_else(|| {
-            fault("phone", "電話番号が正しくありません", "is no telephone number");
+            fault("phone", "電話番号が正しくありません", "must be a telephone number");
             String::new()
         })
     };
     if !typed.mail.is_empty() && !is_mail(typed.mail) {
-        fault("mail", "メールアドレスが正しくありません", "is no mail address");
+        fault("mail", "メールアドレスが正しくありません", "must be a mail address");
     }
     let municipality = match Municipality::parse(typed.municipality_code) {
         _ if typed.municipality_code.is_empty() => None,
         Ok(municipality) => Some(municipality),
         Err(why) => {
             let ja = match why {
-                NotACode::Format => "市区町村コードは6桁の数字です",
-                NotACode::CheckDigit => "市区町村コードの検査数字が合いません",
-                NotACode::Prefecture => "存在しない都道府県です",
+                NotACode::Format => "市区町村コードは6桁の数字で入力してください",
+                NotACode::CheckDigit => "市区町村コードの検査数字が正しくありません",
+                NotACode::Prefecture => "市区町村コードの都道府県番号が正しくありません",
             };
             fault("municipality_code", ja, &why.to_string());
             None

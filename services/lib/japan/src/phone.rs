@@ -1,8 +1,8 @@
-//! Telephone numbers.
+//! Telephone numbers, in one normal form.
 
 use unicode_normalization::UnicodeNormalization as _;
 
-/// Digits only, with `+` kept in front of a country code and `+81` written as `0`; `None` where it is no number.
+/// Digits only, with `+` kept in front of a country code and `+81` written as `0`; `None` if it is not a number.
 pub fn normalise(text: &str) -> Option<String> {
     let text: String = text.nfkc().filter(|c| !matches!(c, '-' | '‐' | '－' | 'ー' | '(' | ')' | ' ' | '.')).collect();
     let number = match text.strip_prefix("+81") {

@@ -15,10 +15,10 @@ use tokio::net::TcpListener;
 
 use crate::{Shutdown, metrics, server, tls::Tls};
 
-/// Answers whether the process can do its work now.
+/// Says whether the process can do its work now.
 pub type Ready = Arc<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>;
 
-/// Serves the admin port until the process is to stop.
+/// Serves the admin port until shutdown.
 pub fn serve(listener: TcpListener, tls: &Tls, ready: Ready, shutdown: &Shutdown) {
     let mut connections = server::accept(listener, Arc::clone(&tls.mutual), shutdown);
     let stop = shutdown.clone();
@@ -30,7 +30,7 @@ pub fn serve(listener: TcpListener, tls: &Tls, ready: Ready, shutdown: &Shutdown
                 let builder = auto::Builder::new(TokioExecutor::new());
                 let serving = builder.serve_connection(TokioIo::new(connection), answer);
                 tokio::select! {
-                    // A scraper that hangs up is no event.
+                    // A scraper that hangs up is not worth a log line.
                     _ = serving => {}
                     () = stop_one.requested() => {}
                 }

@@ -28,7 +28,7 @@ pub struct Common {
     pub log: String,
 
     /// Collector of traces (OTLP over gRPC), `host:port`; its certificate is signed by the mesh's authority for
-    /// `otel.hersys.internal`. Without it no spans are made.
+    /// `otel.hersys.internal`. Without it no spans are recorded.
     #[arg(long, env = "HERSYS_OTLP")]
     pub otlp: Option<String>,
 

@@ -1,4 +1,4 @@
-//! What surrounds every call: trace context, deadline, metrics, and a last resort against panics.
+//! Layers around every call: trace context, deadline, metrics, and a last resort against panics.
 
 use std::{
     convert::Infallible,
@@ -21,10 +21,10 @@ use crate::{
     trace::{self, TraceContext},
 };
 
-/// No call may take longer, whatever it asks for.
+/// The longest a call may take, whatever deadline it asks for.
 pub const LONGEST_CALL: Duration = Duration::from_mins(1);
 
-/// Surrounds a service with the standard layers.
+/// Wraps a service in the standard layers.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Standard;
 
@@ -90,18 +90,18 @@ where
     }
 }
 
-/// Whether a status tells of our fault and not of the caller's.
+/// Whether a gRPC status means a fault of ours rather than of the caller.
 pub fn is_fault(status: i32) -> bool {
     [Code::Unknown, Code::DeadlineExceeded, Code::Unimplemented, Code::Internal, Code::Unavailable, Code::DataLoss]
         .iter()
         .any(|code| i32::from(*code) == status)
 }
 
-/// What our handlers say when they fail; anything else under that code comes from tonic's decoder.
+/// The message of our own handlers' INTERNAL errors. Any other message under that code comes from tonic's decoder.
 pub const INTERNAL: &str = "internal error";
 
-/// tonic answers INTERNAL to a body that is no protobuf, is cut short, or is compressed in no known way. That is the
-/// caller's fault, and is said so.
+/// tonic answers INTERNAL to a body that is not protobuf, is cut short, or is compressed in an unknown way. That is the
+/// caller's fault, so it becomes `INVALID_ARGUMENT`.
 fn told_as_bad_input(response: Response<Body>) -> Response<Body> {
     let undecodable = Status::from_header_map(response.headers())
         .is_some_and(|status| status.code() == Code::Internal && status.message() != INTERNAL);
@@ -109,7 +109,7 @@ fn told_as_bad_input(response: Response<Body>) -> Response<Body> {
         return response;
     }
     let rule =
-        Violation::new("body", "リクエストを読み取れません（protobuf の形式）", "is no readable protobuf message");
+        Violation::new("body", "リクエストを protobuf 形式として読み取れません", "must be a readable protobuf message");
     problem::invalid(&[rule]).into_http()
 }
 
@@ -137,7 +137,7 @@ pub fn timeout_of(headers: &HeaderMap) -> Option<Duration> {
     })
 }
 
-/// The path if it is one of the contract's, so that labels and spans stay bounded and free of what a caller typed.
+/// The path if the contract has it, so that labels and spans stay bounded and never contain a caller's input.
 pub fn known(path: &str) -> &'static str {
     proto::rule(path).map_or("other", |rule| rule.path.as_str())
 }

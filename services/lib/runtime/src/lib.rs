@@ -1,4 +1,4 @@
-//! Start and stop: what every process of the mesh needs to run, and nothing about health.
+//! What every process of the mesh needs to start, run and stop. Nothing here knows about public health.
 //!
 //! Settings, telemetry, TLS with reload, the gRPC server with its standard layers, the client for other services,
 //! the admin port, the clock, and an orderly stop.
@@ -6,7 +6,6 @@
 pub mod admin;
 pub mod clock;
 pub mod config;
-pub mod id;
 pub mod layers;
 pub mod mesh;
 pub mod metrics;
@@ -22,6 +21,3 @@ pub mod trace;
 pub use clock::Clock;
 pub use personal::Personal;
 pub use shutdown::Shutdown;
-
-/// Re-exported so that [`id!`] works in crates that do not name it.
-pub use uuid;

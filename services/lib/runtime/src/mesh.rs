@@ -62,7 +62,7 @@ impl Mesh {
     }
 }
 
-/// A channel to one address, usable under the generated clients.
+/// A channel to one address, for the generated clients.
 #[derive(Clone)]
 pub struct Channel {
     client: Client<Connector, Body>,
@@ -73,7 +73,7 @@ impl Channel {
     /// A channel to `host:port`, whose certificate must carry `server_name`.
     ///
     /// # Errors
-    /// When address or name are malformed.
+    /// When the address or the name is malformed.
     pub fn new(address: &str, server_name: &str, tls: Arc<ArcSwap<ClientConfig>>) -> anyhow::Result<Self> {
         let connector = Connector {
             address: Arc::from(address),

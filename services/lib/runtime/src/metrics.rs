@@ -1,4 +1,4 @@
-//! Prometheus metrics of the process. Labels are names of code, never of people.
+//! Prometheus metrics of the process. Labels are names from the code, never data.
 
 use std::sync::{LazyLock, Mutex};
 
@@ -25,7 +25,7 @@ pub static RPC_SECONDS: LazyLock<Family<RpcName, Histogram>> = LazyLock::new(|| 
     register("rpc_seconds", "Seconds until the response headers", Family::new_with_constructor(buckets))
 });
 
-/// How far the outbox is behind, and each consumer.
+/// How many events the outbox and each consumer are behind.
 pub static LAG: LazyLock<Family<LagLabels, Gauge>> =
     LazyLock::new(|| register("lag_events", "Events committed and not yet handled, by stage", Family::default()));
 
@@ -33,14 +33,14 @@ pub static LAG: LazyLock<Family<LagLabels, Gauge>> =
 pub static POOL: LazyLock<Family<PoolLabels, Gauge>> =
     LazyLock::new(|| register("pool_connections", "Connections of the database pool by state", Family::default()));
 
-/// Spans that no collector took.
+/// Spans that were dropped, or refused by the collector.
 pub static SPANS_LOST: LazyLock<Counter> = LazyLock::new(|| {
-    register("spans_lost", "Spans that were dropped or not taken by the collector", Counter::default())
+    register("spans_lost", "Spans that were dropped, or refused by the collector", Counter::default())
 });
 
-/// When the process's certificate ends.
+/// When the process's certificate expires, in Unix seconds.
 pub static CERTIFICATE_ENDS: LazyLock<Gauge> = LazyLock::new(|| {
-    register("certificate_ends_seconds", "Unix time at which the process's certificate ends", Gauge::default())
+    register("certificate_ends_seconds", "Unix time at which the process's certificate expires", Gauge::default())
 });
 
 /// Labels of [`RPCS`].

@@ -2,22 +2,22 @@
 
 use std::fmt;
 
-/// Personal data: its `Debug` prints a mark instead of the value.
+/// Personal data. Its `Debug` prints `…` instead of the value.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct Personal<T>(T);
 
 impl<T> Personal<T> {
-    /// Wraps a value.
+    /// Marks a value as personal data.
     pub fn new(value: T) -> Self {
         Self(value)
     }
 
-    /// The value, taken out on purpose.
+    /// Borrows the value. Every place that reads personal data calls this or [`Personal::into_inner`].
     pub fn reveal(&self) -> &T {
         &self.0
     }
 
-    /// The value, taken out on purpose.
+    /// Takes the value out of the wrapper.
     pub fn into_inner(self) -> T {
         self.0
     }

@@ -1,4 +1,4 @@
-//! What went wrong, in words a person can act on, as `google.rpc.Status`.
+//! Errors as `google.rpc.Status`, in words a person can act on.
 
 use std::{fmt::Display, time::Duration};
 
@@ -12,48 +12,48 @@ tokio::task_local! {
 /// The language of the answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Language {
-    /// 日本語
+    /// 日本語, the default.
     #[default]
     Japanese,
-    /// English
+    /// English, where the caller prefers it.
     English,
 }
 
 impl Language {
-    /// From an `accept-language` header: English where it comes before Japanese.
+    /// From an `accept-language` header: English if it comes before Japanese.
     pub fn from_header(value: Option<&str>) -> Self {
         let preferred =
             value.unwrap_or_default().split(',').map(str::trim).find(|l| l.starts_with("ja") || l.starts_with("en"));
         if preferred.is_some_and(|l| l.starts_with("en")) { Self::English } else { Self::Japanese }
     }
 
-    /// Runs work whose answers are in this language.
+    /// Runs work so that its answers are in this language.
     pub async fn scope<F: Future>(self, work: F) -> F::Output {
         LANGUAGE.scope(self, work).await
     }
 
-    /// The language of the call at hand.
+    /// The language of the current call.
     pub fn current() -> Self {
         LANGUAGE.try_with(|language| *language).unwrap_or_default()
     }
 }
 
-/// A text in both languages. Never holds what the caller sent.
+/// A text in both languages. It never repeats the caller's input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Text {
-    /// 日本語
+    /// The Japanese text, shown by default.
     pub ja: String,
-    /// English
+    /// The English text, shown to callers who prefer it.
     pub en: String,
 }
 
-/// A text in both languages.
+/// Builds a [`Text`] from Japanese and English.
 pub fn text(ja: impl Display, en: impl Display) -> Text {
     Text { ja: ja.to_string(), en: en.to_string() }
 }
 
 impl Text {
-    /// In the language of the call at hand.
+    /// The text in the language of the current call.
     pub fn shown(&self) -> &str {
         match Language::current() {
             Language::Japanese => &self.ja,
@@ -72,7 +72,7 @@ pub struct Violation {
 }
 
 impl Violation {
-    /// A field and the rule it breaks.
+    /// A violation, with its rule in Japanese and English.
     pub fn new(field: impl Into<String>, ja: impl Display, en: impl Display) -> Self {
         Self { field: field.into(), rule: text(ja, en) }
     }
@@ -80,7 +80,7 @@ impl Violation {
 
 /// `INVALID_ARGUMENT` with every field at fault.
 pub fn invalid(violations: &[Violation]) -> Status {
-    // Details travel in headers of limited size; the first twenty tell enough.
+    // Details travel in headers of limited size; twenty are enough.
     let fields: Vec<FieldViolation> = violations
         .iter()
         .take(20)
@@ -90,23 +90,23 @@ pub fn invalid(violations: &[Violation]) -> Status {
     Status::with_error_details(Code::InvalidArgument, summary.join("; "), ErrorDetails::with_bad_request(fields))
 }
 
-/// `NOT_FOUND`, in the same words whether the thing does not exist or is not the caller's to see.
+/// `NOT_FOUND`, in the same words whether the record does not exist or the caller may not see it.
 pub fn not_found(resource: &str) -> Status {
     let message = text("見つかりません。", "Not found.");
     Status::with_error_details(Code::NotFound, message.shown(), ErrorDetails::with_resource_info(resource, "", "", ""))
 }
 
-/// `PERMISSION_DENIED`.
+/// `PERMISSION_DENIED`, with the reason.
 pub fn denied(why: &Text) -> Status {
     Status::permission_denied(why.shown())
 }
 
-/// UNAUTHENTICATED, in the same words whatever is wrong with the proof.
+/// UNAUTHENTICATED, in the same words whatever is wrong with the token, password or code.
 pub fn unauthenticated() -> Status {
     Status::unauthenticated(text("サインインしてください。", "Please sign in.").shown())
 }
 
-/// `ALREADY_EXISTS`: a request id used again for something else.
+/// `ALREADY_EXISTS`: the request id was used before with another body.
 pub fn request_id_reused() -> Status {
     let why = text(
         "この request_id は別の内容で使用済みです。新しい request_id を使ってください。",
@@ -119,20 +119,23 @@ pub fn request_id_reused() -> Status {
     )
 }
 
-/// ABORTED: somebody else changed the record.
+/// ABORTED: somebody else changed the record first.
 pub fn stale_etag() -> Status {
     Status::aborted(
-        text("他の利用者が先に更新しました。読み直してください。", "Somebody changed this first. Read it again.")
-            .shown(),
+        text(
+            "他の利用者が先に更新しました。読み直してください。",
+            "Somebody else has changed this record. Read it again.",
+        )
+        .shown(),
     )
 }
 
-/// `FAILED_PRECONDITION`.
+/// `FAILED_PRECONDITION`, with the reason.
 pub fn precondition(why: &Text) -> Status {
     Status::failed_precondition(why.shown())
 }
 
-/// `FAILED_PRECONDITION`: the terms of use of the day come first (`TERMS_DUE`).
+/// `FAILED_PRECONDITION`: the current terms of use must be accepted first (`TERMS_DUE`).
 pub fn terms_due() -> Status {
     let why = text(
         "利用規約と情報セキュリティの注意事項への同意が必要です。",
@@ -145,10 +148,9 @@ pub fn terms_due() -> Status {
     )
 }
 
-/// `FAILED_PRECONDITION`: the second factor was given too long ago for this (`STEP_UP`).
+/// `FAILED_PRECONDITION`: the second factor is not recent enough (`STEP_UP`).
 pub fn step_up() -> Status {
-    let why =
-        text("この操作にはワンタイムパスワードの再入力が必要です。", "This asks for a fresh one-time code (StepUp).");
+    let why = text("この操作にはワンタイムパスワードの再入力が必要です。", "Enter a new one-time code first (StepUp).");
     Status::with_error_details(
         Code::FailedPrecondition,
         why.shown(),
@@ -156,7 +158,7 @@ pub fn step_up() -> Status {
     )
 }
 
-/// `RESOURCE_EXHAUSTED` with the time after which it is worth trying again.
+/// `RESOURCE_EXHAUSTED`, with the delay after which to try again.
 pub fn exhausted(retry_after: Duration) -> Status {
     let message = text("混み合っています。しばらくしてから再試行してください。", "Busy. Please try again shortly.");
     Status::with_error_details(
@@ -166,7 +168,7 @@ pub fn exhausted(retry_after: Duration) -> Status {
     )
 }
 
-/// UNAVAILABLE with the time after which it is worth trying again.
+/// UNAVAILABLE, with the delay after which to try again.
 pub fn unavailable() -> Status {
     let message = text("一時的に利用できません。再試行してください。", "Temporarily unavailable. Please try again.");
     Status::with_error_details(

@@ -51,7 +51,7 @@ impl Connection {
     }
 }
 
-/// Accepts TLS connections. Handshakes run beside each other, so that a slow client blocks nobody.
+/// Accepts TLS connections. Handshakes run concurrently, so that a slow client blocks nobody.
 pub fn accept(
     listener: TcpListener,
     config: Arc<ArcSwap<ServerConfig>>,
@@ -91,7 +91,7 @@ pub fn accept(
     receiver
 }
 
-/// Serves gRPC until the process is to stop.
+/// Serves gRPC until shutdown.
 ///
 /// # Errors
 /// When the transport fails.
@@ -129,7 +129,7 @@ where
         .context("serve gRPC")
 }
 
-/// Health (`grpc.health.v1`) and reflection, which only peers inside the mesh reach.
+/// Health (`grpc.health.v1`) and reflection, which only peers inside the mesh can reach.
 pub async fn standard_routes(service: &'static str) -> anyhow::Result<tonic::service::Routes> {
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_service_status(service, tonic_health::ServingStatus::Serving).await;

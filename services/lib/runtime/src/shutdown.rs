@@ -40,22 +40,22 @@ impl Shutdown {
         Ok(shutdown)
     }
 
-    /// Resolves when the process is to stop.
+    /// Resolves when a stop has been requested.
     pub async fn requested(&self) {
         self.token.cancelled().await;
     }
 
-    /// Whether the process is to stop.
+    /// Whether a stop has been requested.
     pub fn is_requested(&self) -> bool {
         self.token.is_cancelled()
     }
 
-    /// Asks the process to stop.
+    /// Requests a stop, as a signal would.
     pub fn request(&self) {
         self.token.cancel();
     }
 
-    /// Starts a task that must end before the process does. A task that ends by panic stops the process.
+    /// Starts a task that must end before the process does. A task that panics stops the process.
     pub fn spawn(&self, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
         let token = self.token.clone();
         let task = self.tasks.spawn(work.instrument(tracing::info_span!("task", name)));
@@ -67,7 +67,7 @@ impl Shutdown {
         });
     }
 
-    /// Runs work to its end even when the caller goes away: a cancelled RPC must not leave a transaction half done.
+    /// Runs work to its end even if the caller goes away: a cancelled RPC must not leave a transaction half done.
     ///
     /// # Errors
     /// When the work panicked.

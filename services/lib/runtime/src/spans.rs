@@ -1,6 +1,6 @@
-//! Spans for an OTLP collector, over the mesh's own TLS. They are lost rather than waited for.
+//! Spans for an OTLP collector, sent over the mesh's own TLS. A slow collector loses spans; no call waits for it.
 //!
-//! Our traces carry their own ids, and the SDK has no way to take them: the messages of OTLP are the smaller dependency.
+//! The SDK cannot use trace ids made elsewhere, so this module builds the OTLP messages itself.
 
 use std::{
     sync::OnceLock,
@@ -21,24 +21,24 @@ use tokio::{
 
 use crate::{Shutdown, mesh::Channel, metrics, trace::TraceContext};
 
-/// Spans waiting at most; beyond that they are counted as lost.
+/// The most spans that may wait; further ones are counted as lost.
 const QUEUE: usize = 8_192;
-/// Spans per export at most.
+/// The most spans in one export.
 const BATCH: usize = 512;
-/// A span waits at most this long for others.
+/// How long a span waits for others to share its export.
 const LINGER: Duration = Duration::from_secs(1);
-/// A collector that takes longer loses the batch.
+/// If the collector takes longer, the batch is lost.
 const EXPORT: Duration = Duration::from_secs(5);
 
-/// Sampled, and it is known whether the parent is remote (bit 8): it is (bit 9).
+/// Flags of a span: sampled (bit 0), "bit 9 is meaningful" (bit 8), "the parent is remote" (bit 9).
 const SAMPLED: u32 = 0x001;
 const REMOTE_PARENT: u32 = 0x300;
 const NO_PARENT: u32 = 0x100;
 
-/// Set once, where a collector is configured: a process is one service.
+/// Set once, if a collector is configured. One queue is enough, because a process is one service.
 static QUEUED: OnceLock<mpsc::Sender<Span>> = OnceLock::new();
 
-/// Exports the process's spans until it is to stop.
+/// Exports the process's spans until shutdown. A second call does nothing.
 pub fn start(service: &'static str, collector: Channel, shutdown: &Shutdown) {
     let (sender, queue) = mpsc::channel(QUEUE);
     if QUEUED.set(sender).is_err() {
@@ -48,23 +48,23 @@ pub fn start(service: &'static str, collector: Channel, shutdown: &Shutdown) {
     shutdown.spawn("spans", async move { run(service, collector, queue, &stop).await });
 }
 
-/// Whether anybody collects.
+/// Whether a collector is configured.
 pub fn wanted() -> bool {
     QUEUED.get().is_some()
 }
 
-/// What a span tells besides its place in the trace.
+/// What a span says besides its place in the trace.
 #[derive(Clone, Debug)]
 pub struct Told<'a> {
-    /// The RPC or the event: a name of code.
+    /// The name of the RPC or event; never data.
     pub name: &'a str,
-    /// Which side of what.
+    /// Server, client, producer or consumer.
     pub kind: SpanKind,
-    /// When it began.
+    /// The start of the span; it ends when it is recorded.
     pub started: SystemTime,
     /// The gRPC status, for calls.
     pub status: Option<i32>,
-    /// It failed.
+    /// Whether the span is marked as an error.
     pub failed: bool,
 }
 
@@ -113,7 +113,7 @@ async fn run(service: &'static str, collector: Channel, mut queue: mpsc::Receive
         export(&mut client, service, &mut batch).await;
     }
     export(&mut client, service, &mut batch).await;
-    // Calls under way still end: go on until nothing came for a while.
+    // Calls under way still end: go on until no span has come for a while.
     while matches!(timeout(LINGER, queue.recv_many(&mut batch, BATCH)).await, Ok(1..)) {
         export(&mut client, service, &mut batch).await;
     }

@@ -6,7 +6,7 @@ use tracing_subscriber::{EnvFilter, fmt};
 /// Starts logging and installs the one cryptography provider of the process.
 ///
 /// # Errors
-/// When the filter does not parse.
+/// When the filter is malformed.
 pub fn init(service: &'static str, filter: &str) -> anyhow::Result<()> {
     install_crypto();
     let filter = EnvFilter::try_new(filter).context("parse the log filter")?;

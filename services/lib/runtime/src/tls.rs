@@ -1,4 +1,5 @@
-//! TLS everywhere: 1.3 and 1.2, ECDHE and AEAD only (all that rustls offers), both sides with certificates inside the mesh.
+//! TLS everywhere: 1.3 and 1.2, with ECDHE and AEAD only (rustls offers nothing else). Inside the mesh, both sides show
+//! certificates.
 
 use std::{
     fs,
@@ -22,7 +23,7 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::{Shutdown, config::TlsFiles, metrics};
 
-/// How often the files are looked at. Kubernetes swaps symlinks, which inotify does not see.
+/// How often the files are checked. Kubernetes swaps symlinks, which inotify does not see.
 const RELOAD_EVERY: Duration = Duration::from_secs(10);
 
 const VERSIONS: &[&rustls::SupportedProtocolVersion] = &[&rustls::version::TLS13, &rustls::version::TLS12];
@@ -40,7 +41,7 @@ pub struct Tls {
     certificate: Arc<Current>,
 }
 
-/// Shows whatever certificate is current, for clients that keep one configuration for life.
+/// Shows the current certificate, for clients that keep one configuration for life.
 #[derive(Debug)]
 struct Current(ArcSwap<CertifiedKey>);
 
@@ -62,10 +63,10 @@ struct Loaded {
 }
 
 impl Tls {
-    /// Reads the files.
+    /// Reads the files and checks that they fit together.
     ///
     /// # Errors
-    /// When a file is missing, is no PEM, or certificate and key do not belong together.
+    /// When a file is missing or not PEM, or the certificate and the key do not match.
     pub fn load(files: &TlsFiles) -> anyhow::Result<Self> {
         crate::telemetry::install_crypto();
         let loaded = load(files)?;
@@ -79,7 +80,7 @@ impl Tls {
         })
     }
 
-    /// A client configuration for a long-lived connection that is no HTTP, such as NATS.
+    /// A client configuration for a long-lived connection that is not HTTP, such as NATS.
     ///
     /// # Errors
     /// When the authority cannot be read.
@@ -89,7 +90,7 @@ impl Tls {
             .with_client_cert_resolver(Arc::clone(&self.certificate) as Arc<dyn ResolvesClientCert>))
     }
 
-    /// Follows the files: a renewed certificate is used by every connection from then on.
+    /// Rereads the files when they change: new connections use the renewed certificate.
     pub fn follow_files(&self, shutdown: &Shutdown) {
         let (tls, stop) = (self.clone(), shutdown.clone());
         shutdown.spawn("tls-reload", async move {
@@ -111,9 +112,9 @@ impl Tls {
                         tls.client.store(Arc::new(loaded.client));
                         tls.certificate.0.store(Arc::new(loaded.certificate));
                         seen = now;
-                        tracing::info!("Took up renewed certificates");
+                        tracing::info!("Loaded renewed certificates");
                     }
-                    // Half-written files: the old certificates stay in use until the next look.
+                    // Half-written files: the old certificates stay in use until the next check.
                     Err(error) => tracing::warn!(error = %format!("{error:#}"), "Kept the old certificates"),
                 }
             }
@@ -124,7 +125,7 @@ impl Tls {
 /// A client configuration that trusts one authority and shows no certificate, for clients of the gateway.
 ///
 /// # Errors
-/// When the file is missing or no PEM.
+/// When the file is missing or not PEM.
 pub fn client_of(ca: &Path) -> anyhow::Result<ClientConfig> {
     crate::telemetry::install_crypto();
     let mut config =
@@ -133,7 +134,7 @@ pub fn client_of(ca: &Path) -> anyhow::Result<ClientConfig> {
     Ok(config)
 }
 
-/// Tells the metrics when the certificate ends, so that nobody is surprised by it.
+/// Publishes the certificate's end as a metric, so that its expiry surprises nobody.
 fn tell_end(certificate: &CertifiedKey) {
     let parsed = certificate.cert.first().and_then(|der| X509Certificate::from_der(der).ok());
     if let Some((_, parsed)) = parsed {
@@ -147,9 +148,9 @@ fn load(files: &TlsFiles) -> anyhow::Result<Loaded> {
         .with_context(|| format!("read the certificate {}", files.cert.display()))?;
     let key = PrivateKeyDer::from_pem_file(&files.key)
         .with_context(|| format!("read the private key {}", files.key.display()))?;
-    ensure!(!chain.is_empty(), "{} holds no certificate", files.cert.display());
+    ensure!(!chain.is_empty(), "{} contains no certificate", files.cert.display());
     let certificate = CertifiedKey::from_der(chain.clone(), key.clone_key(), &aws_lc_rs::default_provider())
-        .context("certificate and private key do not belong together")?;
+        .context("the certificate and the private key do not match")?;
     let roots = Arc::new(roots(&files.ca)?);
 
     let verifier = WebPkiClientVerifier::builder(Arc::clone(&roots)).build().context("build the client verifier")?;
@@ -175,7 +176,7 @@ fn roots(ca: &Path) -> anyhow::Result<RootCertStore> {
         roots.add(certificate?)?;
     }
     if roots.is_empty() {
-        bail!("{} holds no certificate", ca.display());
+        bail!("{} contains no certificate", ca.display());
     }
     Ok(roots)
 }
@@ -185,7 +186,7 @@ fn modified(files: &TlsFiles) -> [Option<(SystemTime, u64)>; 3] {
         .map(|path| fs::metadata(path).ok().and_then(|m| Some((m.modified().ok()?, m.len()))))
 }
 
-/// The name of a service from its certificate's one SPIFFE id, `spiffe://hersys.local/svc/<name>`.
+/// A service's name, from the only SPIFFE id of its certificate: `spiffe://hersys.local/svc/<name>`.
 pub fn service_name(certificate: &CertificateDer<'_>) -> Option<String> {
     use x509_parser::extensions::GeneralName;
 

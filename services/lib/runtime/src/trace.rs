@@ -9,7 +9,7 @@ tokio::task_local! {
 /// The name of the header and of the event attribute.
 pub const HEADER: &str = "traceparent";
 
-/// Where in a trace we are.
+/// A position in a trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TraceContext {
     trace: [u8; 16],
@@ -20,7 +20,7 @@ impl TraceContext {
     /// The start of a new trace.
     pub fn root() -> Self {
         let mut random = [0_u8; 24];
-        // An id that is not random only makes traces harder to tell apart.
+        // Without random ids, traces are only harder to tell apart.
         let _ = getrandom::fill(&mut random);
         let (mut trace, mut span) = ([0; 16], [0; 8]);
         trace.copy_from_slice(&random[..16]);
@@ -39,7 +39,7 @@ impl TraceContext {
         (context.trace != [0; 16] && context.span != [0; 8]).then_some(context)
     }
 
-    /// A step below this one.
+    /// A position below this one: same trace, new span.
     #[must_use]
     pub fn child(self) -> Self {
         Self { trace: self.trace, span: Self::root().span }
@@ -50,23 +50,23 @@ impl TraceContext {
         (self.trace, self.span)
     }
 
-    /// The id of the whole trace.
+    /// The id of the whole trace, 32 hexadecimal digits.
     pub fn trace_id(&self) -> String {
         lower_hex(&self.trace)
     }
 
-    /// As a header value.
+    /// The value of a `traceparent` header.
     pub fn header(&self) -> String {
         format!("00-{}-{}-01", lower_hex(&self.trace), lower_hex(&self.span))
     }
 
-    /// Runs work inside this context.
+    /// Runs work so that [`current`] returns this context.
     pub async fn scope<F: Future>(self, work: F) -> F::Output {
         CURRENT.scope(self, work).await
     }
 }
 
-/// The context of the work at hand, or a new one.
+/// The context that the running work was given, or else a new root.
 pub fn current() -> TraceContext {
     CURRENT.try_with(|context| *context).unwrap_or_else(|_| TraceContext::root())
 }

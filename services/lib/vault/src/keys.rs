@@ -42,7 +42,7 @@ impl DataKey {
     }
 }
 
-/// The key that wraps the data keys; lies outside of the database.
+/// The key that wraps the data keys. It is kept outside of the database.
 pub(crate) struct Wrapping(LessSafeKey);
 
 /// The data keys of a service as they stand now.
@@ -50,19 +50,19 @@ pub(crate) struct Keys {
     pub(crate) generations: HashMap<u32, DataKey>,
     pub(crate) current: u32,
     pub(crate) newest: u32,
-    /// Whether every process has long been sealing with the newest.
+    /// Whether every process has long been sealing with the newest generation.
     pub(crate) settled: bool,
 }
 
 impl Vault {
     /// Opens the vault of a service: reads the key-encryption key from its file and the data keys from the database,
-    /// making the first ones where there are none.
+    /// and creates the first ones if there are none.
     ///
     /// # Errors
-    /// When the file is no key, or does not open the keys in the database.
+    /// When the file is not a key, or does not open the keys in the database.
     pub async fn open_for(service: &'static str, kek_file: &Path, pool: &PgPool) -> anyhow::Result<Self> {
         let kek = fs::read(kek_file).with_context(|| format!("read the key-encryption key {}", kek_file.display()))?;
-        ensure!(kek.len() == KEY, "{} is no key of {KEY} bytes", kek_file.display());
+        ensure!(kek.len() == KEY, "{} is not a key of {KEY} bytes", kek_file.display());
         let wrapping =
             Wrapping(LessSafeKey::new(UnboundKey::new(&AES_256_GCM_SIV, &kek).context("use the key-encryption key")?));
 
@@ -79,7 +79,7 @@ impl Vault {
         Self::from_keys(service, wrapping, keys)
     }
 
-    /// Reads the data keys again: another process may have made a new generation, or its time may have come.
+    /// Rereads the data keys: another process may have created a generation, or a new one may have come into use.
     ///
     /// # Errors
     /// When the database does not answer or a key does not open.
@@ -89,7 +89,7 @@ impl Vault {
         Ok(())
     }
 
-    /// Makes a new generation, to be used once every process has read it. Returns its number.
+    /// Creates a new generation, to be used once every process has read it. Returns its number.
     ///
     /// # Errors
     /// When the database refuses.

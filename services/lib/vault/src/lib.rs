@@ -1,8 +1,8 @@
 //! Secrets at rest: field encryption with envelope keys, blind indexes for searching what is encrypted, signing keys.
 //!
-//! One key-encryption key per service lies in a file outside of the database. It wraps the data keys in `vault_key`; from
-//! those, HKDF derives one key per table and column. AES-256-GCM-SIV forgives a repeated nonce; the additional data bind a
-//! ciphertext to its service, table, column and row, so that none can be moved.
+//! Each service's key-encryption key is kept in a file outside of the database. It wraps the data keys in `vault_key`;
+//! from those, HKDF derives one key per table and column. AES-256-GCM-SIV tolerates a repeated nonce. The additional
+//! data bind a ciphertext to its service, table, column and row, so that none can be moved.
 
 mod keys;
 mod reencryption;
@@ -34,22 +34,22 @@ pub static MIGRATOR: LazyLock<sqlx::migrate::Migrator> = LazyLock::new(|| {
 const FORMAT: u8 = 1;
 const HEADER: usize = 1 + 4 + NONCE_LEN;
 
-/// A place where a ciphertext lives. A ciphertext opens only in its own place.
+/// The place of a ciphertext. A ciphertext opens only in its own place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Place {
-    /// The table.
+    /// The table's name in SQL.
     pub table: &'static str,
-    /// The column.
+    /// The column's name in SQL.
     pub column: &'static str,
 }
 
-/// What can go wrong with a secret. Says nothing about it.
+/// What can go wrong with a secret. Reveals nothing about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// The bytes are no ciphertext, were moved, or were changed.
+    /// The bytes are not a ciphertext, or were moved or changed.
     #[error("ciphertext does not open here")]
     DoesNotOpen,
-    /// The key generation is not known.
+    /// The ciphertext was sealed with a generation of the key that was never read.
     #[error("key generation is not known")]
     UnknownGeneration,
     /// The cryptography library refused.
@@ -57,7 +57,7 @@ pub enum Error {
     Crypto,
 }
 
-/// The secrets of one service.
+/// The encryption keys of one service, and what is done with them.
 #[derive(Clone)]
 pub struct Vault {
     inner: Arc<Inner>,
@@ -122,7 +122,7 @@ impl Vault {
         Ok(body)
     }
 
-    /// A blind index: equal values give equal bytes, and nobody without the key can try values.
+    /// A blind index: equal values give equal bytes, and nobody can test guesses without the key.
     pub fn blind(&self, place: Place, normalised: &str) -> Vec<u8> {
         let mut tag = self.keyed_hash(&format!("blind|{}|{}", place.table, place.column), normalised.as_bytes());
         tag.truncate(16);

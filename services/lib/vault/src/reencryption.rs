@@ -1,5 +1,5 @@
-//! Re-encryption: after a rotation, what older generations sealed is sealed again, in small steps by key order. A step that is
-//! cut is done again; a value that changed meanwhile is left to its writer, who used the new key.
+//! Re-encryption: after a rotation, what older generations sealed is sealed again, in small steps in key order. A step
+//! that is interrupted is repeated. A value that changed meanwhile is skipped: its writer used the new key.
 
 use anyhow::Context as _;
 use data::sqlx::{self, AssertSqlSafe, PgPool, Row as _};
@@ -41,9 +41,9 @@ impl Key {
 /// A column of ciphertexts, and the column that binds each to its row. The key column is indexed.
 #[derive(Clone, Copy, Debug)]
 pub struct Sealed {
-    /// Where.
+    /// The table and column of the ciphertexts.
     pub place: Place,
-    /// What the ciphertext is bound to.
+    /// The column each ciphertext is bound to.
     pub key: Key,
 }
 
@@ -52,7 +52,7 @@ pub struct Sealed {
 pub struct Progress {
     /// Values sealed again.
     pub reencrypted: u64,
-    /// Whether older generations may be left.
+    /// Whether values of older generations may remain.
     pub more: bool,
 }
 
@@ -64,7 +64,7 @@ impl Vault {
     pub async fn reencrypt(&self, pool: &PgPool, columns: &[Sealed]) -> anyhow::Result<Progress> {
         let (current, _) = self.generations();
         if !self.inner.keys.load().settled {
-            // Another process may still seal with the old key, or commit what it sealed: that would be passed by.
+            // Another process may still seal with the old key, or commit what it sealed: this pass would miss that.
             return Ok(Progress { reencrypted: 0, more: true });
         }
         let generation = i32::try_from(current)?;
@@ -142,15 +142,15 @@ impl Vault {
 /// The bytes that bind a ciphertext to its row, from the key as PostgreSQL writes it.
 fn bound_to(key: Key, text: &str) -> anyhow::Result<Vec<u8>> {
     Ok(match key {
-        Key::Uuid(_) => Uuid::try_parse(text).context("a key is no UUID")?.as_bytes().to_vec(),
+        Key::Uuid(_) => Uuid::try_parse(text).context("a key is not a UUID")?.as_bytes().to_vec(),
         Key::Text(_) => text.as_bytes().to_vec(),
         Key::Bytes(_) => {
-            let digits = text.strip_prefix("\\x").context("a key is no bytea")?;
+            let digits = text.strip_prefix("\\x").context("a key is not a bytea")?;
             (0..digits.len())
                 .step_by(2)
                 .map(|at| digits.get(at..at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok()))
                 .collect::<Option<_>>()
-                .context("a key is no bytea")?
+                .context("a key is not a bytea")?
         }
     })
 }

@@ -16,13 +16,13 @@ use serde_json::json;
 
 use crate::{Place, Vault, keys::KNOWN_AFTER};
 
-/// Where signing keys lie.
+/// Where signing keys are stored.
 pub const KEYS: Place = Place { table: "signing_key", column: "sealed" };
 
 /// The public keys of a service as a JSON Web Key Set.
 pub type Jwks = String;
 
-/// Signs with the newest signing key of the service that everybody knows already.
+/// Signs with the service's newest key that every process already knows.
 #[derive(Clone)]
 pub struct Signer {
     state: Arc<ArcSwap<State>>,
@@ -35,11 +35,11 @@ struct State {
     live: Jwks,
 }
 
-/// What a key that was replaced may still prove to those who ask for live keys: the longest life of a token, and some skew.
+/// How long a replaced key still counts as live: the longest life of a token, plus clock skew.
 const OUTLIVES: Duration = Duration::from_mins(11);
 
 impl Signer {
-    /// Loads the signing keys, making the first one where there is none.
+    /// Loads the signing keys, and creates the first one if there is none.
     ///
     /// # Errors
     /// When the database or the vault refuses.
@@ -60,7 +60,7 @@ impl Signer {
         Ok(Self { state: Arc::new(ArcSwap::from_pointee(state)) })
     }
 
-    /// Reads the keys again: another process may have made one, or its time may have come.
+    /// Rereads the keys: another process may have created one, or a new one may have come into use.
     ///
     /// # Errors
     /// When the database or the vault refuses.
@@ -69,7 +69,7 @@ impl Signer {
         Ok(())
     }
 
-    /// Makes a new key: published at once, used once everybody knows it. Returns its id.
+    /// Creates a new key, published at once and used once every process knows it. Returns its id.
     ///
     /// # Errors
     /// When the database or the vault refuses.
@@ -102,22 +102,22 @@ impl Signer {
         jsonwebtoken::encode(&header, claims, &state.key).context("sign")
     }
 
-    /// Every public key there was, for whoever checks what was signed long ago: receipts, checkpoints.
+    /// Every public key there ever was, for checking what was signed long ago: receipts and checkpoints.
     pub fn jwks(&self) -> Jwks {
         self.state.load().jwks.clone()
     }
 
-    /// The public keys that sign now, are about to, or did a moment ago: for whoever checks tokens. A key that leaked and was
-    /// replaced makes no tokens from then on.
+    /// The public keys that sign now, are about to, or did until a moment ago: for checking tokens. A leaked key that
+    /// was replaced stops proving tokens once it is no longer among them.
     pub fn live_jwks(&self) -> Jwks {
         self.state.load().live.clone()
     }
 }
 
-/// A key as stored: id, private half, public half, whether it signs by now, whether it proves tokens.
+/// A key as stored: id, sealed private half, public half, whether it is in use, whether it still proves tokens.
 type Stored = (String, Vec<u8>, Vec<u8>, bool, bool);
 
-/// A key that was just drawn.
+/// A new key, not stored yet.
 struct NewKey {
     kid: String,
     sealed: Vec<u8>,
@@ -136,7 +136,7 @@ impl NewKey {
     }
 }
 
-/// Every public key proves what it signed, for ever, except for tokens; the newest one in use signs.
+/// Every public key proves what it signed for ever, except tokens. The newest one in use signs.
 async fn read(vault: &Vault, pool: &PgPool) -> anyhow::Result<State> {
     let stored: Vec<Stored> = sqlx::query_as(
         "select kid, sealed, public, used_from <= now(),
@@ -147,8 +147,7 @@ async fn read(vault: &Vault, pool: &PgPool) -> anyhow::Result<State> {
     .fetch_all(pool)
     .await
     .context("read the signing keys")?;
-    // Only what this service sealed itself is a key of its own: a public key written into the table by somebody else proves
-    // nothing.
+    // Only a key sealed by this service counts: a public key that somebody else wrote into the table proves nothing.
     let mut rows = Vec::new();
     for (kid, sealed, public, in_use, live) in stored {
         let own = vault

@@ -1,0 +1,15 @@
+//! The commands, one file per noun.
+
+pub(crate) mod audit;
+pub mod contracts;
+mod csv_import;
+pub(crate) mod keys;
+pub(crate) mod messages;
+pub(crate) mod notifications;
+pub(crate) mod operations;
+pub mod organisations;
+pub(crate) mod replay;
+pub(crate) mod sessions;
+pub(crate) mod statistics;
+pub(crate) mod terms;
+pub mod users;

@@ -1,0 +1,39 @@
+//! Standard input and output, and messages of the contract as JSON.
+
+use std::{
+    fmt::Arguments,
+    io::{self, BufRead as _, Write as _},
+};
+
+use anyhow::{Context as _, bail};
+use prost::Message;
+use prost_reflect::DynamicMessage;
+
+/// Prompts on standard error and reads a line from standard input.
+pub(crate) fn ask(what: &str) -> anyhow::Result<String> {
+    eprint!("{what}: ");
+    io::stderr().flush()?;
+    let mut line = String::new();
+    if io::stdin().lock().read_line(&mut line)? == 0 {
+        bail!("no {what} on standard input");
+    }
+    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+pub(crate) fn say(text: Arguments<'_>) -> anyhow::Result<()> {
+    Ok(writeln!(io::stdout().lock(), "{text}")?)
+}
+
+pub(crate) fn print_json(message: &impl Message, type_name: &str) -> anyhow::Result<()> {
+    let descriptor = proto::pool().get_message_by_name(type_name).context("not part of the contract")?;
+    let dynamic = DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice())?;
+    say(format_args!("{}", serde_json::to_string_pretty(&dynamic)?))
+}
+
+pub(crate) fn from_json<M: Message + Default>(text: &str, type_name: &str) -> anyhow::Result<M> {
+    let descriptor = proto::pool().get_message_by_name(type_name).context("not part of the contract")?;
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let dynamic = DynamicMessage::deserialize(descriptor, &mut reader)?;
+    reader.end()?;
+    Ok(M::decode(dynamic.encode_to_vec().as_slice())?)
+}

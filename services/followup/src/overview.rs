@@ -1,0 +1,5 @@
+//! Everything that follow-up knows of a case.
+
+mod get;
+
+pub(crate) use get::get;

@@ -1,0 +1,120 @@
+//! What every call goes through, whatever its protocol: admission, limits, and forwarding to its service.
+
+mod admit;
+mod body;
+mod limits;
+mod pass;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant, SystemTime},
+};
+
+use access::token::Verifier;
+use http::Response;
+use runtime::{
+    Clock, Shutdown, admin, layers,
+    mesh::{Channel, Mesh},
+    metrics::{RPC_SECONDS, RPCS, RpcLabels, RpcName},
+    spans::{self, SpanKind, Told},
+    trace::{self, TraceContext},
+};
+use tonic::{Code, Status, body::Body};
+
+use crate::Settings;
+use limits::{Limits, Place, Watching};
+
+pub(crate) use pass::too_large;
+
+/// Metadata that says which service an operation is meant for.
+pub(crate) const SERVICE: &str = "hersys-service";
+
+tokio::task_local! {
+    /// The caller's own trace context, if it sent one.
+    pub(crate) static PARENT: Option<TraceContext>;
+}
+
+pub(crate) struct Admitted {
+    channel: Channel,
+    life: Duration,
+    place: Place,
+    watching: Option<Watching>,
+}
+
+/// The state that all calls share.
+pub(crate) struct Gateway {
+    channels: HashMap<&'static str, Channel>,
+    verifier: Verifier,
+    limits: Limits,
+    pub(crate) body_bytes: usize,
+    ready: OnceLock<admin::Ready>,
+    clock: Clock,
+}
+
+impl Gateway {
+    pub(crate) fn new(
+        settings: &Settings,
+        services: &[&'static str],
+        mesh: &Mesh,
+        verifier: Verifier,
+        clock: Clock,
+    ) -> Self {
+        let channels = services.iter().filter_map(|name| Some((*name, mesh.channel(name).ok()?))).collect();
+        Self {
+            channels,
+            verifier,
+            limits: Limits::new(settings),
+            body_bytes: settings.body_bytes,
+            ready: OnceLock::new(),
+            clock,
+        }
+    }
+
+    pub(crate) fn set_ready(&self, ready: admin::Ready) {
+        let _ = self.ready.set(ready);
+    }
+
+    /// Whether calls can be checked: identity's keys are known.
+    pub(crate) async fn is_ready(&self) -> bool {
+        match self.ready.get() {
+            Some(ready) => ready().await,
+            None => false,
+        }
+    }
+
+    /// Forgets, once a minute, callers that the limits no longer need to remember.
+    pub(crate) fn keep_limits_small(self: &Arc<Self>, shutdown: &Shutdown) {
+        let (this, stop) = (Arc::clone(self), shutdown.clone());
+        shutdown.spawn("forget-limits", async move {
+            loop {
+                tokio::select! {
+                    () = stop.requested() => return,
+                    () = tokio::time::sleep(Duration::from_mins(1)) => this.limits.forget(),
+                }
+            }
+        });
+    }
+
+    /// Counts a call and records its span.
+    pub(crate) async fn counted(
+        &self,
+        rpc: &'static str,
+        work: impl Future<Output = Result<Response<Body>, Status>>,
+    ) -> Result<Response<Body>, Status> {
+        let (started, began) = (Instant::now(), SystemTime::now());
+        let answer = work.await;
+        let code = match &answer {
+            Ok(response) => Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code()),
+            Err(status) => status.code(),
+        };
+        let status = u32::try_from(i32::from(code)).unwrap_or(2);
+        RPCS.get_or_create(&RpcLabels { rpc: rpc.to_owned(), status }).inc();
+        RPC_SECONDS.get_or_create(&RpcName { rpc: rpc.to_owned() }).observe(started.elapsed().as_secs_f64());
+        let code = i32::from(code);
+        let kind = SpanKind::Server;
+        let told = Told { name: rpc, kind, started: began, status: Some(code), failed: layers::is_fault(code) };
+        spans::record(trace::current(), PARENT.try_with(|parent| *parent).unwrap_or_default(), &told);
+        answer
+    }
+}

@@ -1,0 +1,75 @@
+//! The state of the service.
+
+mod hashing;
+
+use std::sync::Arc;
+
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD},
+};
+use chassis::{Base, Error};
+use proto::registry::registry_internal_service_client::RegistryInternalServiceClient;
+use runtime::mesh::Channel;
+use vault::Vault;
+
+pub(crate) use hashing::{Hashing, Turn};
+
+use crate::settings::Post;
+
+/// How the kept form of an initial secret begins.
+const INITIAL: &str = "keyed$";
+
+/// The identity service.
+#[derive(Clone)]
+pub(crate) struct Identity {
+    pub base: Base,
+    /// Asked how a caller stands to a case.
+    pub registry: RegistryInternalServiceClient<Channel>,
+    pub hashing: Hashing,
+    /// How messages leave, and what slips look like.
+    pub post: Arc<Post>,
+}
+
+impl Identity {
+    pub(crate) fn new(base: &Base, post: Post) -> anyhow::Result<Self> {
+        Ok(Self {
+            base: base.clone(),
+            registry: RegistryInternalServiceClient::new(base.channel("registry")?),
+            hashing: Hashing::new()?,
+            post: Arc::new(post),
+        })
+    }
+
+    pub(crate) fn vault(&self) -> &Vault {
+        &self.base.vault
+    }
+
+    /// A secret of 256 random bits for a person or a client, and the hash that is kept of it.
+    pub(crate) fn secret(&self) -> Result<(String, Vec<u8>), Error> {
+        let mut bytes = [0_u8; 32];
+        getrandom::fill(&mut bytes).map_err(|error| Error::Internal(anyhow::anyhow!("draw a secret: {error}")))?;
+        let text = URL_SAFE_NO_PAD.encode(bytes);
+        let hash = self.hash_of(&text);
+        Ok((text, hash))
+    }
+
+    /// What is kept of a secret that carries its own entropy.
+    pub(crate) fn hash_of(&self, secret: &str) -> Vec<u8> {
+        self.vault().keyed_hash("secret", secret.as_bytes())
+    }
+
+    /// What is kept of an initial secret. It carries 256 random bits, so a keyed hash is enough, and a thousand of them take a
+    /// second.
+    pub(crate) fn initial_hash(&self, secret: &str) -> String {
+        format!("{INITIAL}{}", STANDARD_NO_PAD.encode(self.hash_of(&format!("initial|{secret}"))))
+    }
+
+    /// Whether a password or an initial secret fits what is kept of it. The work is the same for either, and for none.
+    pub(crate) async fn verify(&self, turn: Turn, secret: String, kept: Option<String>) -> Result<bool, Error> {
+        let initial = kept.as_deref().filter(|kept| kept.starts_with(INITIAL)).map(str::to_owned);
+        let fits_initial = initial.as_ref().is_some_and(|kept| *kept == self.initial_hash(&secret));
+        let fits = self.hashing.verify(turn, secret, kept.filter(|_| initial.is_none())).await?;
+        Ok(fits || fits_initial)
+    }
+}

@@ -1,0 +1,90 @@
+//! A new system gets its ministry and one administrator.
+
+use std::path::Path;
+
+use access::{OrganisationId, caller::Hidden};
+use anyhow::Context as _;
+use proto::identity::{Organisation, OrganisationKind, Rights, Role};
+
+use super::{make::make, model::NewUser, store};
+use crate::{
+    organisation::{self, Body},
+    service::Identity,
+};
+
+/// The log-in of the first administrator.
+const FIRST_LOGIN: &str = "admin";
+
+/// Makes the first administrator, where there is no account yet. The one-time secret goes to the given file, never to the log.
+///
+/// # Errors
+/// When the database refuses, or the file cannot be written.
+pub(crate) async fn bootstrap(identity: &Identity, file: &Path) -> anyhow::Result<()> {
+    let mut tx = identity.base.pool.begin().await?;
+    store::lock_first(&mut tx).await?;
+    if store::is_any(&mut tx).await? {
+        return Ok(());
+    }
+    let id = OrganisationId::new();
+    let ministry = Organisation {
+        organisation_id: id.to_string(),
+        kind: OrganisationKind::Ministry.into(),
+        name: "厚生労働省".to_owned(),
+        rights: Rights::Entry.into(),
+        etag: "1".to_owned(),
+        ..Organisation::default()
+    };
+    let body = Body { id, kind: OrganisationKind::Ministry, prefecture: 0, parent_id: None };
+    organisation::add(&mut tx, &ministry, &body, None).await?;
+    let new = NewUser {
+        organisation_id: id,
+        login: FIRST_LOGIN,
+        role: Role::Administrator,
+        holder_name: "",
+        mail: "",
+        hidden: Hidden::default(),
+    };
+    let made = make(identity, &mut tx, None, &new, identity.base.clock.now()).await?;
+
+    // Written before the commit: a secret nobody can read would lock everybody out.
+    tokio::fs::write(file, format!("{FIRST_LOGIN}\n{}\n", made.initial_secret))
+        .await
+        .with_context(|| format!("write the first administrator's secret to {}", file.display()))?;
+    tx.commit().await?;
+    identity.base.wake.relay();
+    tracing::info!("Made the first administrator");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::identity::{NextStep, OrganisationChanged, OrganisationKind as Kind};
+    use testing::Outcome;
+
+    use crate::{
+        fixture::{Scene, request_id},
+        user,
+    };
+
+    #[tokio::test]
+    async fn the_first_administrator_is_made_once_and_only_where_the_secret_can_be_read() -> Outcome {
+        let scene = Scene::new().await?;
+        let folder = std::env::temp_dir().join(format!("hersys-{}", request_id()));
+        let file = folder.join("first");
+        assert!(user::bootstrap(&scene.identity, &file).await.is_err(), "there is no such folder");
+
+        std::fs::create_dir(&folder)?;
+        user::bootstrap(&scene.identity, &file).await?;
+        let text = std::fs::read_to_string(&file)?;
+        let (login, secret) = text.trim().split_once('\n').unwrap();
+        assert_eq!(scene.sign_in(login, secret).await?.next_step, i32::from(NextStep::Enrol));
+        let announced: Vec<OrganisationChanged> = scene.world.announced().await?;
+        let last = announced.last().and_then(|changed| changed.organisation.as_ref()).unwrap();
+        assert_eq!(last.kind, i32::from(Kind::Ministry));
+
+        std::fs::remove_dir_all(&folder)?;
+        user::bootstrap(&scene.identity, &file).await?;
+        assert!(!file.exists(), "there is an account already");
+        Ok(())
+    }
+}

@@ -1,0 +1,140 @@
+//! Seals the audit trail. One process per service chains committed rows within a second, and signs the chain again half
+//! a minute after the last signature if it has grown. Writers never wait for it.
+
+use std::time::Duration;
+
+use runtime::{Clock, Shutdown};
+use sqlx::{PgConnection, PgPool};
+use time::OffsetDateTime;
+use vault::Signer;
+
+use crate::{
+    seal::{self, Checkpoint, GENESIS, TYPE},
+    store::{COLUMNS, Stored},
+};
+
+/// How often to look for new rows.
+const LOOK: Duration = Duration::from_millis(500);
+/// The most rows sealed in one transaction.
+const BATCH: i64 = 2_000;
+/// A chain that has grown is signed again after this long.
+const SIGN: time::Duration = time::Duration::seconds(30);
+
+/// Seals until shutdown.
+pub fn start(service: &'static str, pool: PgPool, signer: Signer, clock: Clock, shutdown: &Shutdown) {
+    let stop = shutdown.clone();
+    shutdown.spawn("sealer", async move {
+        let mut known = None;
+        loop {
+            match go_on(service, &pool, &signer, &clock, &mut known).await {
+                // More rows are waiting.
+                Ok(sealed) if sealed == BATCH && !stop.is_requested() => continue,
+                Ok(_) => {}
+                Err(error) => tracing::warn!(error = %format!("{error:#}"), "Could not seal the audit trail"),
+            }
+            tokio::select! {
+                () = stop.requested() => return,
+                () = tokio::time::sleep(LOOK) => {}
+            }
+        }
+    });
+}
+
+/// Seals the next rows and signs when it is time. Returns how many were sealed.
+///
+/// `known` is the end of the chain as this process last saw it. If the chain no longer contains it, somebody tampered
+/// with it: nothing more is sealed or signed, so that it shows.
+async fn go_on(
+    service: &str,
+    pool: &PgPool,
+    signer: &Signer,
+    clock: &Clock,
+    known: &mut Option<(i64, Vec<u8>)>,
+) -> anyhow::Result<i64> {
+    let mut tx = pool.begin().await?;
+    // One sealer per service: the other replicas look again later.
+    let alone: bool = sqlx::query_scalar("select pg_try_advisory_xact_lock(9)").fetch_one(&mut *tx).await?;
+    if !alone {
+        return Ok(0);
+    }
+    // Only rows older than every open transaction: no other row can still appear among them.
+    let rows: Vec<Stored> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
+        "select {COLUMNS} from audit a, audit_sealed s
+         where (a.xid, a.id) > (s.xid, s.audit_id) and a.xid < pg_snapshot_xmin(pg_current_snapshot())
+         order by a.xid, a.id limit $1"
+    )))
+    .bind(BATCH)
+    .fetch_all(&mut *tx)
+    .await?;
+    if let Some((place, seal)) = known.as_ref().filter(|(place, _)| *place > 0) {
+        let stored: Option<Vec<u8>> = sqlx::query_scalar("select seal from audit_seal where place = $1")
+            .bind(place)
+            .fetch_optional(&mut *tx)
+            .await?;
+        anyhow::ensure!(stored.as_ref() == Some(seal), "the chain was changed at or before place {place}");
+    }
+    let (place, before) = end_of_chain(&mut tx).await?;
+    if rows.is_empty() {
+        sign(service, &mut tx, signer, clock.now(), (place, &before)).await?;
+        tx.commit().await?;
+        *known = Some((place, before));
+        return Ok(0);
+    }
+    let count = i64::try_from(rows.len())?;
+    let (mut places, mut ids, mut seals) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut last, mut last_place) = (before, place);
+    for row in rows {
+        last_place += 1;
+        let id = row.id;
+        last = seal::seal(&last, last_place, &row.shown()).to_vec();
+        places.push(last_place);
+        ids.push(id);
+        seals.push(last.clone());
+    }
+    sqlx::query(
+        "insert into audit_seal (place, audit_id, seal) select * from unnest($1::bigint[], $2::bigint[], $3::bytea[])",
+    )
+    .bind(&places)
+    .bind(&ids)
+    .bind(&seals)
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query("update audit_sealed s set xid = a.xid, audit_id = a.id from audit a where a.id = $1")
+        .bind(ids.last())
+        .execute(&mut *tx)
+        .await?;
+    sign(service, &mut tx, signer, clock.now(), (last_place, &last)).await?;
+    tx.commit().await?;
+    *known = Some((last_place, last));
+    Ok(count)
+}
+
+async fn end_of_chain(conn: &mut PgConnection) -> sqlx::Result<(i64, Vec<u8>)> {
+    let end: Option<(i64, Vec<u8>)> =
+        sqlx::query_as("select place, seal from audit_seal order by place desc limit 1").fetch_optional(conn).await?;
+    Ok(end.unwrap_or_else(|| (0, GENESIS.to_vec())))
+}
+
+/// Signs the end of the chain, unless it was signed recently or has not grown.
+async fn sign(
+    service: &str,
+    conn: &mut PgConnection,
+    signer: &Signer,
+    now: OffsetDateTime,
+    (place, end): (i64, &[u8]),
+) -> anyhow::Result<()> {
+    let newest: Option<(i64, OffsetDateTime)> =
+        sqlx::query_as("select place, at from audit_checkpoint order by place desc limit 1")
+            .fetch_optional(&mut *conn)
+            .await?;
+    if newest.map_or(place == 0, |(last, at)| last >= place || now - at < SIGN) {
+        return Ok(());
+    }
+    let claims = Checkpoint { iss: service.to_owned(), place, seal: seal::hex(end), iat: now.unix_timestamp() };
+    sqlx::query("insert into audit_checkpoint (place, signature) values ($1, $2)")
+        .bind(place)
+        .bind(signer.sign(TYPE, &claims)?)
+        .execute(conn)
+        .await?;
+    Ok(())
+}

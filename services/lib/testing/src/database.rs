@@ -1,0 +1,92 @@
+//! A database per test, copied from one that was migrated once.
+
+use std::{
+    fs,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    path::PathBuf,
+};
+
+use anyhow::Context as _;
+use chassis::MigrationSet;
+use serde::Deserialize;
+use sqlx::{
+    AssertSqlSafe, Connection as _, Executor as _, PgConnection, PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions, PgSslMode},
+};
+use uuid::Uuid;
+
+/// The PostgreSQL server of the stack.
+#[derive(Deserialize)]
+pub(crate) struct Server {
+    port: u16,
+    ca: PathBuf,
+    password_file: PathBuf,
+}
+
+impl Server {
+    /// A fresh database with a service's tables.
+    pub(crate) async fn database(
+        &self,
+        service: &'static str,
+        migrations: &'static [MigrationSet],
+    ) -> anyhow::Result<PgPool> {
+        let mut server = PgConnection::connect_with(&self.superuser("postgres")?).await.context("connect")?;
+        let template = self.template(&mut server, service, migrations).await?;
+        let name = format!("w_{}", Uuid::now_v7().simple());
+        server.execute(AssertSqlSafe(format!("create database {name} template {template}"))).await?;
+        server.close().await?;
+        Ok(PgPoolOptions::new().max_connections(8).connect_with(self.superuser(&name)?).await?)
+    }
+
+    /// The migrated database that others are copied from, created by whichever test comes first.
+    async fn template(
+        &self,
+        server: &mut PgConnection,
+        service: &'static str,
+        migrations: &'static [MigrationSet],
+    ) -> anyhow::Result<String> {
+        let name = format!("template_{service}_{:016x}", digest(migrations));
+        sqlx::query("select pg_advisory_lock(77)").execute(&mut *server).await?;
+        let there: bool = sqlx::query_scalar("select exists (select from pg_database where datname = $1)")
+            .bind(&name)
+            .fetch_one(&mut *server)
+            .await?;
+        if !there {
+            let draft = format!("draft_{}", Uuid::now_v7().simple());
+            // Migrations grant to the role of this name.
+            for statement in [format!("create role {draft}_app"), format!("create database {draft}")] {
+                server.execute(AssertSqlSafe(statement)).await?;
+            }
+            let mut connection = PgConnection::connect_with(&self.superuser(&draft)?).await?;
+            chassis::migrate_all(&mut connection, migrations).await?;
+            connection.close().await?;
+            server.execute(AssertSqlSafe(format!("alter database {draft} rename to {name}"))).await?;
+        }
+        sqlx::query("select pg_advisory_unlock(77)").execute(&mut *server).await?;
+        Ok(name)
+    }
+
+    fn superuser(&self, database: &str) -> anyhow::Result<PgConnectOptions> {
+        let password = fs::read_to_string(&self.password_file).context("read the superuser's password")?;
+        Ok(PgConnectOptions::new_without_pgpass()
+            .host("127.0.0.1")
+            .port(self.port)
+            .username("postgres")
+            .password(password.trim())
+            .database(database)
+            .ssl_mode(PgSslMode::VerifyFull)
+            .ssl_root_cert(&self.ca))
+    }
+}
+
+/// Part of the template's name: other migrations get another template.
+fn digest(migrations: &[MigrationSet]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    migrations.hash(&mut hasher);
+    for migrator in [&*data::MIGRATOR, &*vault::MIGRATOR, &*access::MIGRATOR] {
+        for migration in migrator.iter() {
+            migration.checksum.hash(&mut hasher);
+        }
+    }
+    hasher.finish()
+}

@@ -1,0 +1,121 @@
+//! The receipt: proof that a form with this content was filed at this moment and reached this centre.
+
+use aws_lc_rs::digest;
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use chassis::Error;
+use proto::notification::Receipt;
+use runtime::clock::{day_in_japan, to_proto};
+use serde::Serialize;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use vault::Signer;
+
+use super::{centre::Centre, model::NotificationId};
+
+/// The `typ` of a receipt's signature: no token passes for a receipt, and no receipt for a token.
+const TYPE: &str = "receipt+jwt";
+
+/// What the signature covers.
+#[derive(Serialize)]
+struct Claims<'a> {
+    /// The notification.
+    sub: String,
+    /// 受付番号.
+    number: &'a str,
+    /// The receiving centre.
+    centre: String,
+    /// When it was filed.
+    received_at: String,
+    /// The salted content hash.
+    content_hash: &'a str,
+}
+
+/// Salt and salted hash of a stored form. Without the salt nobody can try forms against the hash.
+pub(super) struct Content {
+    pub salt: [u8; 16],
+    pub hash: Vec<u8>,
+}
+
+impl Content {
+    pub(super) fn of(form: &[u8]) -> Result<Self, Error> {
+        let mut salt = [0; 16];
+        draw(&mut salt)?;
+        let mut context = digest::Context::new(&digest::SHA256);
+        context.update(&salt);
+        context.update(form);
+        Ok(Self { salt, hash: context.finish().as_ref().to_vec() })
+    }
+}
+
+/// What was filed, when, and where it went.
+pub(super) struct Filed<'a> {
+    pub id: NotificationId,
+    pub centre: &'a Centre,
+    pub at: OffsetDateTime,
+    pub content: &'a Content,
+    pub missing: &'a [String],
+}
+
+/// Gives a filing its number, and signs.
+pub(super) fn write(signer: &Signer, filed: &Filed<'_>) -> Result<Receipt, Error> {
+    let Filed { id, centre, at, content, missing } = filed;
+    let number = number(centre.prefecture, *at)?;
+    let content_hash = URL_SAFE_NO_PAD.encode(&content.hash);
+    let claims = Claims {
+        sub: id.to_string(),
+        number: &number,
+        centre: centre.id.to_string(),
+        received_at: at.format(&Rfc3339).map_err(|error| Error::Internal(error.into()))?,
+        content_hash: &content_hash,
+    };
+    let signature = signer.sign(TYPE, &claims)?;
+
+    Ok(Receipt {
+        notification_id: id.to_string(),
+        number,
+        receiving_centre_id: centre.id.to_string(),
+        receiving_centre_name: centre.name.clone(),
+        receive_time: Some(to_proto(*at)),
+        salt: URL_SAFE_NO_PAD.encode(content.salt),
+        content_hash,
+        signature,
+        missing_items: missing.to_vec(),
+    })
+}
+
+/// A number to quote on the telephone: prefecture, day, eight characters drawn at random (no I, L, O, U).
+fn number(prefecture: u8, at: OffsetDateTime) -> Result<String, Error> {
+    const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+    let mut random = [0; 8];
+    draw(&mut random)?;
+    let letters = random.iter().filter_map(|byte| ALPHABET.get(usize::from(byte % 32)));
+    let tail: String = letters.map(|letter| char::from(*letter)).collect();
+    let day = day_in_japan(at);
+    Ok(format!("{prefecture:02}-{:02}{:02}{:02}-{tail}", day.year() % 100, u8::from(day.month()), day.day()))
+}
+
+fn draw(bytes: &mut [u8]) -> Result<(), Error> {
+    getrandom::fill(bytes).map_err(|error| Error::Internal(anyhow::anyhow!("draw random bytes: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::{Content, number};
+
+    #[test]
+    fn a_number_names_the_prefecture_and_the_day_in_japan() {
+        let evening = number(1, datetime!(2020-06-01 14:59 UTC)).unwrap();
+        let midnight = number(27, datetime!(2020-06-01 15:00 UTC)).unwrap();
+        assert!(evening.starts_with("01-200601-") && midnight.starts_with("27-200602-"));
+        assert_eq!(evening.len(), 18);
+        assert!(!evening[10..].contains(['I', 'L', 'O', 'U']));
+    }
+
+    #[test]
+    fn the_same_form_has_another_hash_each_time() {
+        let (one, other) = (Content::of(b"form").unwrap(), Content::of(b"form").unwrap());
+        assert!(one.salt != other.salt && one.hash != other.hash);
+        assert_eq!(one.hash.len(), 32);
+    }
+}

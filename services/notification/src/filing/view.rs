@@ -1,0 +1,38 @@
+//! A notification as those concerned may see it.
+
+use access::{OrganisationId, Relations, classes};
+use anyhow::Context as _;
+use chassis::{Base, Error};
+use prost::Message as _;
+use proto::notification::{Form, Notification as View};
+use runtime::clock::to_proto;
+use vault::Vault;
+
+use super::{model::Notification, store::FORM};
+
+/// A notification as its relations show it.
+pub(crate) fn shown(base: &Base, notification: &Notification, relations: &Relations) -> Result<View, Error> {
+    let name = |id: OrganisationId| base.directory.get(id).map(|entry| entry.name.clone()).unwrap_or_default();
+    let view = View {
+        notification_id: notification.id.to_string(),
+        number: notification.number.clone(),
+        state: notification.state.into(),
+        form: Some(form(&base.vault, notification)?),
+        reporter_id: notification.reporter_id.to_string(),
+        reporter_name: name(notification.reporter_id),
+        receiving_centre_id: notification.receiving_centre.to_string(),
+        receiving_centre_name: name(notification.receiving_centre),
+        receive_time: Some(to_proto(notification.received_at)),
+        acknowledge_time: notification.acknowledged_at.map(to_proto),
+        case_id: data::text(notification.case_id),
+        missing_items: notification.missing.clone(),
+        etag: notification.revision.to_string(),
+    };
+    classes::mask(&view, relations).map_err(Error::Internal)
+}
+
+/// The form as filed.
+pub(super) fn form(vault: &Vault, notification: &Notification) -> Result<Form, Error> {
+    let plain = vault.open(FORM, notification.id.uuid().as_bytes(), &notification.form)?;
+    Form::decode(plain.as_slice()).context("read a stored form").map_err(Error::Internal)
+}

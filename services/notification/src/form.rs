@@ -1,0 +1,8 @@
+//! Form 6-1 (別記様式6-1): its versions as dated rules, and what must hold of a form before it is filed.
+
+mod findings;
+mod items;
+mod model;
+mod versions;
+
+pub(crate) use model::check;

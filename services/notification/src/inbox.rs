@@ -1,0 +1,37 @@
+//! The inbox of a health centre: what reached it, until it accepts (受理) or forwards it.
+
+mod acknowledge;
+mod forward;
+mod list;
+mod store;
+mod watch;
+
+pub(crate) use acknowledge::acknowledge;
+pub(crate) use forward::forward;
+pub(crate) use list::list;
+pub(crate) use watch::watch;
+
+use access::Caller;
+use chassis::{Error, Held, Seen};
+use proto::notification::Notification as View;
+use runtime::problem::text;
+use sqlx::PgConnection;
+
+use crate::filing::{self, Notification, NotificationId};
+
+/// A notification, locked for a change by the centre whose inbox it is in. Others who see it may only repeat what they
+/// asked while it was in theirs; for everybody else it does not exist.
+async fn lock(conn: &mut PgConnection, caller: &Caller, id: NotificationId) -> Result<Held<Notification, View>, Error> {
+    let notification = filing::lock(conn, id).await?.ok_or(Error::NotFound("notification"))?;
+    let relations = filing::relations(conn, caller, &notification).await?;
+
+    let (in_inbox, revision) = (notification.is_in_inbox_of(caller), notification.revision);
+    let held = Held::new(notification, Seen::by(&relations, [id])).version(revision);
+    if in_inbox {
+        return Ok(held);
+    }
+    Ok(held.only_repeats(Error::Denied(text(
+        "この届出は、あなたの保健所の受信箱にありません。",
+        "This notification is not in your centre's inbox.",
+    ))))
+}

@@ -1,0 +1,28 @@
+//! A case: one episode of illness of one person, in versions. The trunk of this service.
+//!
+//! Every change makes one version and announces it, complete in its coded facts and grants. Who may do what follows from the
+//! grants: dated relations of organisations, which end and are never deleted. A case is open until it has an outcome (転帰).
+
+mod batch_get;
+mod change;
+mod get;
+mod grants;
+mod list;
+mod model;
+mod parse;
+mod register;
+mod save;
+mod store;
+mod view;
+
+pub(crate) use batch_get::batch_get;
+pub(crate) use change::{change, lock, may_record};
+pub(crate) use get::get;
+pub(crate) use grants::{Grant, of_cases as grants_of, relations};
+pub(crate) use list::list;
+pub(crate) use model::{Case, age_band, relation_of_filer};
+pub(crate) use parse::{optional_date, organisation, required_date};
+pub(crate) use register::register;
+pub(crate) use save::{Version, audit_heard, failure, save_all, save_one};
+pub(crate) use store::{find, find_all, lock_all};
+pub(crate) use view::view;

@@ -1,0 +1,178 @@
+//! A change of a case: who may make one, and what every one of them ends with.
+
+use access::{CaseId, Relations, classes, policy};
+use chassis::{Call, Change, Error, Held, Seen};
+use prost::{Message, Name};
+use proto::{
+    options::Group,
+    registry::{Case as View, Relation},
+};
+use runtime::problem::text;
+use sqlx::PgConnection;
+
+use super::{
+    grants::{self, Grant},
+    model::Case,
+    save::save_one,
+    store,
+    view::view,
+};
+use crate::service::Registry;
+
+/// A case locked for a change.
+pub(crate) struct Locked {
+    /// The case. While a change works on it, it already carries its next version: what begins or ends is dated by that.
+    pub case: Case,
+    /// The relations that begin or end with the change.
+    pub grants: Vec<Grant>,
+}
+
+/// Changes a case, stores and announces its next version, and answers with the case as the caller may see it now.
+///
+/// `may` says which relations make this change; without one of them the caller hears only what it was answered before.
+pub(crate) async fn change<M: Message + Name>(
+    registry: &Registry,
+    call: &Call<M>,
+    case_id: &str,
+    may: fn(Relation) -> bool,
+    work: impl AsyncFnOnce(&mut Change<Locked>) -> Result<(), Error>,
+) -> Result<View, Error> {
+    let id = CaseId::parse(case_id)?;
+    let held = async |conn: &mut PgConnection| lock(registry, call, conn, id, may).await;
+    call.change(&registry.base, held, async |change| {
+        change.held.case.step(change.now);
+
+        work(change).await?;
+
+        let Change { tx, held, relations, .. } = change;
+        save_one(tx, &held.case, &held.grants).await?;
+        view(&registry.base.vault, tx, held.case.clone(), relations).await
+    })
+    .await
+}
+
+/// Locks a case for somebody who wants to write about it.
+///
+/// The lock comes first: a hand-over that commits while this waits has ended the relation it would have gone on with.
+pub(crate) async fn lock<M: Message + Name, R>(
+    registry: &Registry,
+    call: &Call<M>,
+    conn: &mut PgConnection,
+    id: CaseId,
+    may: fn(Relation) -> bool,
+) -> Result<Held<Locked, R>, Error> {
+    let case = store::lock_all(conn, &[id]).await?.pop().ok_or(Error::NotFound("case"))?;
+    let relations = grants::relations(registry, conn, &case, &call.caller, registry.base.clock.now()).await?;
+    must_write(&call.request, &relations)?;
+
+    let (version, allowed) = (case.version, relations.iter().copied().any(may));
+    let held = Held::new(Locked { case, grants: Vec::new() }, Seen::by(&relations, [id])).version(version);
+    Ok(if allowed { held } else { held.only_repeats(denied()) })
+}
+
+fn must_write(request: &impl Name, relations: &Relations) -> Result<(), Error> {
+    if !classes::writes_anything(relations) {
+        return Err(denied());
+    }
+    let refused = classes::unwritable(request, relations);
+    if refused.is_empty() { Ok(()) } else { Err(Error::Invalid(refused)) }
+}
+
+pub(super) fn denied() -> Error {
+    Error::Denied(text(
+        "この症例に対してこの操作を行う権限がありません。",
+        "Your relation to this case does not allow this.",
+    ))
+}
+
+/// Relations that write clinical and administrative facts.
+pub(crate) fn may_record(relation: Relation) -> bool {
+    matches!(
+        relation,
+        Relation::ReceivingCentre | Relation::ResponsibleCentre | Relation::Reporter | Relation::TreatingInstitution
+    ) && policy::sight(relation, Group::Clinical) == policy::Sight::Full
+}
+
+#[cfg(test)]
+mod tests {
+    use access::CaseId;
+    use proto::{
+        identity::Role,
+        options::Group,
+        registry::{AdmissionNecessity, CaseChanged, JudgeAdmissionRequest, Relation},
+    };
+    use testing::{Outcome, Refused as _};
+    use time::Duration;
+    use tonic::Code;
+
+    use crate::{
+        course::judge_admission,
+        fixture::{Scene, request_id},
+    };
+
+    fn judged(case: CaseId) -> JudgeAdmissionRequest {
+        JudgeAdmissionRequest {
+            request_id: request_id(),
+            case_id: case.to_string(),
+            etag: String::new(),
+            necessity: AdmissionNecessity::Needed.into(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_change_is_one_version_and_one_event_and_one_audit_row() -> Outcome {
+        let scene = Scene::new().await?;
+        let id = scene.case().await?;
+        scene.world.clock.advance(Duration::minutes(1));
+        let changed = scene.ask(&scene.nurse, judged(id), judge_admission).await?;
+        assert_eq!(changed.etag, "2");
+        assert_eq!(changed.update_time.unwrap().seconds - changed.create_time.unwrap().seconds, 60);
+        let announced: Vec<CaseChanged> = scene.world.announced().await?;
+        assert_eq!(announced.iter().map(|changed| changed.version).collect::<Vec<_>>(), [1, 2]);
+        let audited = scene.world.audited("JudgeAdmission").await?;
+        assert_eq!((audited.len(), audited[0].record), (1, id.uuid()));
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_repeated_change_is_answered_as_before_as_far_as_the_caller_still_sees_it() -> Outcome {
+        let scene = Scene::new().await?;
+        let id = scene.case().await?;
+        let request = judged(id);
+        let again = |caller| scene.ask(caller, request.clone(), judge_admission);
+        let answer = again(&scene.nurse).await?;
+        assert!(again(&scene.nurse).await? == answer);
+        assert_eq!(scene.world.audited("JudgeAdmission").await?.len(), 2);
+        let other = JudgeAdmissionRequest { necessity: AdmissionNecessity::NotNeeded.into(), ..request.clone() };
+        assert_eq!(scene.ask(&scene.nurse, other, judge_admission).await.refused().code(), Code::AlreadyExists);
+
+        let mut narrowed = scene.nurse.clone();
+        narrowed.hidden = access::caller::Hidden::of([Group::Identity]);
+        assert_eq!(again(&narrowed).await?.person.unwrap().name_kanji, "", "masked for the ID as it is now");
+        assert_eq!(again(&scene.physician).await?.etag, "3", "another user's request is another");
+
+        scene.end(id, scene.osaka, Relation::ResponsibleCentre).await?;
+        assert_eq!(again(&scene.nurse).await.refused().code(), Code::NotFound, "after the relation ended");
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_group_that_the_id_does_not_see_is_not_written_either() -> Outcome {
+        let scene = Scene::new().await?;
+        let id = scene.case().await?;
+        let narrowed = scene.osaka.narrowed(Role::Clerk, [Group::Clinical]);
+        let status = scene.ask(&narrowed, judged(id), judge_admission).await.refused();
+        assert_eq!((status.code(), status.message().starts_with("necessity")), (Code::InvalidArgument, true));
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn who_read_along_before_a_hand_over_was_answered_writes_nothing_of_the_course() -> Outcome {
+        let scene = Scene::new().await?;
+        let id = scene.case().await?;
+        scene.offer(id).await?;
+        let status = scene.ask(&scene.tokyo_nurse, judged(id), judge_admission).await.refused();
+        assert_eq!(status.code(), Code::InvalidArgument, "the necessity is not the incoming centre's to write");
+        Ok(())
+    }
+}

@@ -1,0 +1,145 @@
+//! `ListCases`: the cases that the caller's organisation, or one that entrusts it, has a relation to; newest change first.
+
+use std::collections::{BTreeSet, HashMap};
+
+use access::{CaseId, Relations, cases};
+use chassis::{Call, Error, Seen, page};
+use proto::registry::{ListCasesRequest, ListCasesResponse, Placement, Relation};
+use runtime::problem::text;
+
+use super::{grants, model::Case, store, view::views};
+use crate::service::Registry;
+
+pub(crate) async fn list(registry: Registry, call: Call<ListCasesRequest>) -> Result<ListCasesResponse, Error> {
+    let (request, caller, now) = (&call.request, &call.caller, call.now);
+    if caller.is_citizen() {
+        return Err(Error::Denied(text("患者は一覧を表示できません。", "Patients see their own case only.")));
+    }
+    let whose = registry.base.whose(caller, &request.for_organisation_id, now)?;
+    let after = page::After::parse(&request.page_token)?;
+    let size = page::size(request.page_size);
+
+    let mut tx = registry.base.pool.begin().await?;
+    let relation = data::code(request.relation);
+    let rows = grants::list(&mut tx, whose, relation, request.open_only, after, size).await?;
+    let ids: Vec<CaseId> = rows.iter().map(|row| row.case_id).collect();
+    let mut found: HashMap<CaseId, Case> =
+        store::find_all(&mut tx, &ids).await?.into_iter().map(|case| (case.id, case)).collect();
+
+    let (mut listed, mut seen) = (Vec::new(), BTreeSet::<Relation>::new());
+    for row in &rows {
+        let Some(case) = found.remove(&row.case_id) else { continue };
+        let held = row.relations.iter().map(|relation| (whose, relation.0, None));
+        let resident = case.placement == Placement::Lodging;
+        let relations = cases::held(case.id, held, caller, &registry.base.directory, resident, now);
+        if !relations.is_empty() {
+            seen.extend(relations.iter().copied());
+            listed.push((case, relations));
+        }
+    }
+    let shown: Vec<CaseId> = listed.iter().map(|(case, _)| case.id).collect();
+    let cases = views(&registry.base.vault, &mut tx, listed).await?;
+    call.record(&mut tx, &Seen::by(&Relations::new(seen.into_iter().collect(), caller), shown)).await?;
+    tx.commit().await?;
+
+    let next_page_token = page::next(&rows, size, |row| page::After::row(row.updated_at, row.case_id).token());
+    Ok(ListCasesResponse { cases, next_page_token })
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::{
+        identity::{ContractScope, OrganisationKind as Kind, Role},
+        registry::{ListCasesRequest, Outcome as Ended, RecordOutcomeRequest, Relation},
+    };
+    use testing::{Outcome, Refused as _, patient};
+    use time::Duration;
+    use tonic::Code;
+
+    use super::list;
+    use crate::{
+        course,
+        fixture::{Scene, request_id},
+    };
+
+    #[tokio::test]
+    async fn the_organisation_finds_its_cases_newest_change_first_page_by_page() -> Outcome {
+        let scene = Scene::new().await?;
+        let mut cases = Vec::new();
+        for _ in 0..3 {
+            cases.insert(0, scene.case().await?.to_string());
+            scene.world.clock.advance(Duration::seconds(1));
+        }
+        let (mut listed, mut page_token) = (Vec::new(), String::new());
+        loop {
+            let request = ListCasesRequest { page_size: 2, page_token, ..ListCasesRequest::default() };
+            let page = scene.ask(&scene.nurse, request, list).await?;
+            listed.extend(page.cases.into_iter().map(|case| case.case_id));
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                break;
+            }
+        }
+        assert_eq!(listed, cases);
+        assert_eq!(scene.world.audited("ListCases").await?.len(), 3);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_list_is_narrowed_to_a_relation_and_to_what_is_open() -> Outcome {
+        let scene = Scene::new().await?;
+        let (open, ended) = (scene.case().await?, scene.case().await?);
+        let released = RecordOutcomeRequest {
+            request_id: request_id(),
+            case_id: ended.to_string(),
+            outcome: Ended::Released.into(),
+            ..RecordOutcomeRequest::default()
+        };
+        scene.ask(&scene.nurse, released, course::record_outcome).await?;
+        let ids = async |relation: Relation, open_only| -> anyhow::Result<Vec<String>> {
+            let request = ListCasesRequest { relation: relation.into(), open_only, ..ListCasesRequest::default() };
+            let cases = scene.ask(&scene.nurse, request, list).await?.cases;
+            Ok(cases.into_iter().map(|case| case.case_id).collect())
+        };
+        assert_eq!(ids(Relation::ResponsibleCentre, false).await?.len(), 2);
+        assert_eq!(ids(Relation::Unspecified, true).await?, [open.to_string()]);
+        assert!(ids(Relation::FormerCentre, false).await?.is_empty());
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_contractor_works_on_the_list_of_whoever_entrusts_it() -> Outcome {
+        let scene = Scene::new().await?;
+        let case = scene.case().await?;
+        let association = scene.world.body(Kind::MedicalAssociation, 27).await?;
+        scene.world.entrust(scene.osaka, association, ContractScope::Followup).await?;
+        let request = |whose: String| ListCasesRequest { for_organisation_id: whose, ..ListCasesRequest::default() };
+        let nurse = association.staff(Role::Nurse);
+        let cases = scene.ask(&nurse, request(scene.osaka.id.to_string()), list).await?.cases;
+        assert_eq!(cases.iter().map(|case| case.case_id.clone()).collect::<Vec<_>>(), [case.to_string()]);
+        assert!(cases[0].grants.is_empty() && cases[0].person.is_some(), "masked for a contractor");
+        assert!(scene.ask(&nurse, request(String::new()), list).await?.cases.is_empty());
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn what_is_refused() -> Outcome {
+        let scene = Scene::new().await?;
+        let case = scene.case().await?;
+        let all = ListCasesRequest::default();
+        let token = ListCasesRequest { page_token: "x".to_owned(), ..all.clone() };
+        let others = ListCasesRequest { for_organisation_id: scene.tokyo.id.to_string(), ..all.clone() };
+        let nobody = ListCasesRequest { for_organisation_id: "x".to_owned(), ..all.clone() };
+        for (caller, refused, code, field) in [
+            (&patient(case), all.clone(), Code::PermissionDenied, ""),
+            (&scene.clinic.staff(Role::Administrator), all, Code::PermissionDenied, ""),
+            (&scene.nurse, token, Code::InvalidArgument, "page_token"),
+            (&scene.nurse, others, Code::NotFound, ""),
+            (&scene.nurse, nobody, Code::NotFound, ""),
+        ] {
+            let status = scene.ask(caller, refused, list).await.refused();
+            assert_eq!((status.code(), status.message().starts_with(field)), (code, true), "{field}");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,87 @@
+//! `RecordSeverity`: how ill the person is on a day (患者の状態).
+
+use chassis::{Call, Error};
+use proto::registry::{Case as View, RecordSeverityRequest};
+
+use super::{model::ClinicalState, store};
+use crate::{case, service::Registry};
+
+pub(crate) async fn record_severity(registry: Registry, call: Call<RecordSeverityRequest>) -> Result<View, Error> {
+    let given = call.request.state.clone().unwrap_or_default();
+    let state = ClinicalState {
+        on: case::required_date("state.observation_date", &given.observation_date, call.today())?,
+        severity: data::code(given.severity),
+        icu: given.icu,
+        ventilator: given.ventilator,
+        ecmo: given.ecmo,
+    };
+
+    case::change(&registry, &call, &call.request.case_id, case::may_record, async |change| {
+        let case = &mut change.held.case;
+        let latest = store::states_of(&mut change.tx, &[case.id]).await?.iter().map(|(_, state)| state.on).max();
+        case.take_state(&state, latest).map_err(Error::Precondition)?;
+        store::add_state(&mut change.tx, case.id, &state).await?;
+        Ok(())
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use access::CaseId;
+    use proto::registry::{CaseChanged, ClinicalState, RecordSeverityRequest, Severity};
+    use testing::{Outcome, Refused as _};
+    use tonic::Code;
+
+    use super::record_severity;
+    use crate::fixture::{Scene, request_id};
+
+    fn ill(case: CaseId, severity: Severity, day: &str) -> RecordSeverityRequest {
+        let ventilator = severity == Severity::Severe;
+        RecordSeverityRequest {
+            request_id: request_id(),
+            case_id: case.to_string(),
+            etag: String::new(),
+            state: Some(ClinicalState {
+                observation_date: day.to_owned(),
+                severity: severity.into(),
+                ventilator,
+                ..ClinicalState::default()
+            }),
+        }
+    }
+
+    #[tokio::test]
+    async fn the_newest_day_counts_and_every_day_is_kept() -> Outcome {
+        let scene = Scene::new().await?;
+        let id = scene.case().await?;
+        scene.ask(&scene.nurse, ill(id, Severity::Severe, "2020-05-31"), record_severity).await?;
+        let case = scene.ask(&scene.nurse, ill(id, Severity::Mild, "2020-05-30"), record_severity).await?;
+        assert_eq!((case.severity, case.clinical_states.len()), (i32::from(Severity::Severe), 2));
+        let announced = scene.world.announced::<CaseChanged>().await?.pop().unwrap();
+        assert!(announced.ventilator && announced.was_ventilated);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn what_is_refused() -> Outcome {
+        let scene = Scene::new().await?;
+        let id = scene.case().await?;
+        let request = |case, etag: &str| RecordSeverityRequest {
+            etag: etag.to_owned(),
+            ..ill(case, Severity::Mild, "2020-06-01")
+        };
+        scene.refuses_as_every_change((&scene.nurse, id), request, record_severity).await?;
+        let mut contradicts = ill(id, Severity::Mild, "2020-06-01");
+        contradicts.state.as_mut().unwrap().icu = true;
+        for (refused, code, field) in [
+            (contradicts, Code::FailedPrecondition, ""),
+            (ill(id, Severity::Mild, "2020-06-02"), Code::InvalidArgument, "state.observation_date"),
+            (ill(id, Severity::Mild, "x"), Code::InvalidArgument, "state.observation_date"),
+        ] {
+            let status = scene.ask(&scene.nurse, refused, record_severity).await.refused();
+            assert_eq!((status.code(), status.message().starts_with(field)), (code, true), "{field}");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,71 @@
+//! Hears notification. Forms come by claim check, before the transaction.
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+use chassis::Base;
+use data::{Event, Failure, Projection};
+use proto::notification::{
+    BatchGetFormsRequest, Form, NotificationFiled, NotificationForwarded,
+    notification_internal_service_client::NotificationInternalServiceClient,
+};
+use runtime::mesh::Channel;
+use sqlx::PgConnection;
+
+use super::{on_notification_filed, on_notification_forwarded};
+
+/// Forms weigh more than the 4 MiB that tonic takes by itself, many at a time.
+const LARGEST: usize = 16 << 20;
+
+/// Hears notification.
+pub(crate) struct Hears {
+    base: Base,
+    notification: NotificationInternalServiceClient<Channel>,
+}
+
+impl Hears {
+    pub(crate) fn new(base: &Base) -> anyhow::Result<Self> {
+        let client = NotificationInternalServiceClient::new(base.channel("notification")?);
+        Ok(Self { base: base.clone(), notification: client.max_decoding_message_size(LARGEST) })
+    }
+}
+
+#[async_trait]
+impl Projection for Hears {
+    /// The forms, by notification.
+    type Fetched = HashMap<String, Form>;
+
+    fn source(&self) -> &'static str {
+        "notification"
+    }
+
+    async fn fetch(&self, events: &[Event]) -> Result<Self::Fetched, Failure> {
+        let filed: Vec<NotificationFiled> = Event::read_all(events)?;
+        if filed.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let notification_ids = filed.into_iter().map(|filed| filed.notification_id).collect();
+        let answer = self.notification.clone().batch_get_forms(BatchGetFormsRequest { notification_ids }).await?;
+        let forms = answer.into_inner().forms;
+        Ok(forms.into_iter().filter_map(|filed| Some((filed.notification_id, filed.form?))).collect())
+    }
+
+    async fn apply(&self, tx: &mut PgConnection, events: &[Event], forms: &Self::Fetched) -> Result<(), Failure> {
+        let mut filings = Vec::new();
+        for event in events {
+            if let Some(filed) = event.read::<NotificationFiled>()? {
+                filings.push(on_notification_filed::read(&self.base, &filed, &event.traceparent, forms)?);
+            } else if let Some(forwarded) = event.read::<NotificationForwarded>()? {
+                // In the order of the log: what was filed before must be there.
+                on_notification_filed::take(&self.base, tx, &std::mem::take(&mut filings)).await?;
+                on_notification_forwarded::take(&self.base, tx, &forwarded).await?;
+            }
+        }
+        on_notification_filed::take(&self.base, tx, &filings).await
+    }
+
+    /// Persons and cases are the registry's own record: nothing is thrown away.
+    async fn reset(&self, _: &mut PgConnection) -> sqlx::Result<bool> {
+        Ok(false)
+    }
+}

@@ -1,0 +1,211 @@
+//! On `notification.filed`: there is a person and a case, or the open one goes on.
+
+use std::collections::HashMap;
+
+use access::{CaseId, OrganisationId};
+use chassis::Base;
+use data::Failure;
+use proto::{
+    notification::{Form, NotificationFiled},
+    registry::Relation,
+};
+use sqlx::PgConnection;
+
+use super::{
+    model::{Filing, NotificationId, person_of},
+    work::Work,
+};
+use crate::{case, person};
+
+/// Reads the event, with the form that its owner gave for it.
+pub(super) fn read(
+    base: &Base,
+    filed: &NotificationFiled,
+    traceparent: &str,
+    forms: &HashMap<String, Form>,
+) -> Result<Filing, Failure> {
+    let malformed = |no: data::NoSuch| Failure::Dead(format!("the id of its {} is malformed", no.0));
+    let form = forms
+        .get(&filed.notification_id)
+        .cloned()
+        .ok_or_else(|| Failure::Dead("notification has no form that can be read".to_owned()))?;
+    let person = person_of(form.subject.clone().unwrap_or_default());
+    Ok(Filing {
+        notification_id: NotificationId::parse(&filed.notification_id).map_err(malformed)?,
+        reporter: OrganisationId::parse(&filed.reporter_id).map_err(malformed)?,
+        centre: OrganisationId::parse(&filed.receiving_centre_id).map_err(malformed)?,
+        // Who names no case that can be read has named none: the person decides.
+        case_id: CaseId::parse(&filed.case_id).ok(),
+        traceparent: traceparent.to_owned(),
+        index: person::match_index(&base.vault, &person),
+        form,
+        person,
+    })
+}
+
+/// Takes filings in order, many with a fixed number of statements.
+pub(super) async fn take(base: &Base, tx: &mut PgConnection, filings: &[Filing]) -> Result<(), Failure> {
+    if filings.is_empty() {
+        return Ok(());
+    }
+    let now = base.clock.now();
+    let mut work = Work::load(tx, filings).await?;
+    for filing in filings {
+        work.take(&base.vault, &base.directory, filing, now)?;
+    }
+    let changed = work.save(tx).await?;
+    Ok(case::audit_heard::<NotificationFiled>(tx, "notification", Relation::ReceivingCentre, &changed).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use access::CaseId;
+    use data::Failure;
+    use proto::{
+        notification::{Diagnosis, Findings, Form, NotificationFiled},
+        registry::{
+            CaseChanged, DiagnosisClass, Outcome as Ended, RecordOutcomeRequest, RecordTestRequest, Relation, Test,
+            TestMethod, TestResult,
+        },
+    };
+    use testing::{Body, Outcome};
+    use time::Duration;
+    use uuid::Uuid;
+
+    use crate::{
+        course,
+        fixture::{Scene, filed, form, holders, request_id},
+    };
+
+    /// The case of the last event.
+    async fn last(scene: &Scene) -> anyhow::Result<CaseChanged> {
+        Ok(scene.world.announced::<CaseChanged>().await?.pop().unwrap())
+    }
+
+    fn somebody_else() -> Form {
+        let mut form = form();
+        form.subject.as_mut().unwrap().phone = "09099999999".to_owned();
+        form
+    }
+
+    #[tokio::test]
+    async fn a_filing_makes_a_person_and_a_case() -> Outcome {
+        let scene = Scene::new().await?;
+        let notification = scene.file(scene.clinic, scene.osaka, None, form()).await?;
+        let changed = last(&scene).await?;
+        assert_eq!((changed.version, changed.report_date.as_str(), changed.prefecture), (1, "2020-06-01", 27));
+        let case = scene.get(&scene.nurse, CaseId::parse(&changed.case_id)?).await?;
+        assert_eq!(case.notification_ids, [notification.to_string()]);
+        assert_eq!(case.person.as_ref().unwrap().name_kanji, "山田 太郎");
+        assert_eq!(holders(&case, Relation::ReceivingCentre), [scene.osaka.id.to_string()]);
+        assert_eq!(holders(&case, Relation::Reporter), [scene.clinic.id.to_string()]);
+        assert_eq!(holders(&case, Relation::Prefecture), [scene.prefecture.id.to_string()]);
+        assert_eq!(scene.world.audited("notification.filed").await?.len(), 1);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_filing_joins_the_open_case_of_the_same_person_and_no_other() -> Outcome {
+        let scene = Scene::new().await?;
+        let id = scene.case().await?;
+        scene.file(scene.hospital, scene.osaka, None, form()).await?;
+        assert_eq!(last(&scene).await?.case_id, id.to_string(), "by both names, birth date and telephone");
+        scene.file(scene.hospital, scene.osaka, None, somebody_else()).await?;
+        assert_ne!(last(&scene).await?.case_id, id.to_string());
+
+        let released = RecordOutcomeRequest {
+            request_id: request_id(),
+            case_id: id.to_string(),
+            outcome: Ended::Released.into(),
+            ..RecordOutcomeRequest::default()
+        };
+        scene.ask(&scene.nurse, released, course::record_outcome).await?;
+        scene.file(scene.hospital, scene.osaka, None, form()).await?;
+        assert_ne!(last(&scene).await?.case_id, id.to_string(), "an episode that ended is another one");
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_filing_joins_the_case_it_names_where_the_filer_knows_it() -> Outcome {
+        let scene = Scene::new().await?;
+        let id = scene.case().await?;
+        scene.file(scene.clinic, scene.osaka, Some(id), somebody_else()).await?;
+        assert_eq!(last(&scene).await?.case_id, id.to_string());
+        scene.file(scene.hospital, scene.osaka, Some(id), somebody_else()).await?;
+        assert_ne!(last(&scene).await?.case_id, id.to_string(), "a stranger to the case opens none of it");
+        scene.end(id, scene.clinic, Relation::Reporter).await?;
+        scene.file(scene.clinic, scene.osaka, Some(id), somebody_else()).await?;
+        assert_ne!(last(&scene).await?.case_id, id.to_string(), "nor does one whose relation has ended");
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn one_batch_counts_each_filing_as_a_version_of_its_case() -> Outcome {
+        let scene = Scene::new().await?;
+        let filing = |reporter: Body, form: Form| {
+            let id = Uuid::now_v7();
+            let event = scene.world.event(&filed(id, reporter, scene.osaka, None)).unwrap();
+            (event, (id.to_string(), form))
+        };
+        let suspected = Form { diagnosis_class: DiagnosisClass::Suspected.into(), ..form() };
+        let filings =
+            [filing(scene.clinic, suspected), filing(scene.hospital, form()), filing(scene.clinic, somebody_else())];
+        let (events, forms): (Vec<_>, HashMap<_, _>) = filings.into_iter().unzip();
+        scene.world.hear_with(&scene.filings(), &events, &forms).await?;
+
+        let announced: Vec<CaseChanged> = scene.world.announced().await?;
+        assert_eq!(announced.iter().map(|changed| changed.version).collect::<Vec<_>>(), [1, 2, 1]);
+        assert_eq!(announced[0].case_id, announced[1].case_id);
+        assert_eq!(announced[1].diagnosis_class, i32::from(DiagnosisClass::Confirmed));
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_test_that_the_site_recorded_already_is_not_counted_twice() -> Outcome {
+        let scene = Scene::new().await?;
+        let id = scene.case().await?;
+        let (method, result) = (TestMethod::NucleicAcid.into(), TestResult::Positive.into());
+        let recorded = RecordTestRequest {
+            request_id: request_id(),
+            case_id: id.to_string(),
+            etag: String::new(),
+            test: Some(Test { method, result, sampled_date: "2020-05-30".to_owned(), specimen: 0 }),
+        };
+        scene.ask(&scene.physician, recorded, course::record_test).await?;
+        let diagnosis = |day: &str| Diagnosis { method, result, sampled_date: day.to_owned(), specimen: 0 };
+        let findings =
+            Findings { diagnoses: vec![diagnosis("2020-05-30"), diagnosis("2020-05-31")], ..Findings::default() };
+        scene.world.clock.advance(Duration::minutes(1));
+        scene.file(scene.clinic, scene.osaka, None, Form { findings: Some(findings), ..form() }).await?;
+        assert_eq!(last(&scene).await?.test_count, 2);
+        assert_eq!(scene.get(&scene.nurse, id).await?.tests.len(), 2);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_handled() -> Outcome {
+        let scene = Scene::new().await?;
+        let good = || filed(Uuid::now_v7(), scene.clinic, scene.osaka, None);
+        let undated = Form { report_date: String::new(), ..form() };
+        let misdated = Form { report_date: "2020-02-30".to_owned(), ..form() };
+        // The directory may learn of an organisation in a moment; what is malformed stays so.
+        for (event, form, dead) in [
+            (good(), Some(undated), true),
+            (good(), Some(misdated), true),
+            (good(), None, true),
+            (NotificationFiled { reporter_id: "x".to_owned(), ..good() }, Some(form()), true),
+            (NotificationFiled { receiving_centre_id: "x".to_owned(), ..good() }, Some(form()), true),
+            (NotificationFiled { reporter_id: request_id(), ..good() }, Some(form()), false),
+            (NotificationFiled { receiving_centre_id: request_id(), ..good() }, Some(form()), false),
+        ] {
+            let forms: HashMap<_, _> = form.into_iter().map(|form| (event.notification_id.clone(), form)).collect();
+            let event = scene.world.event(&event)?;
+            let failure = scene.world.hear_with(&scene.filings(), &[event], &forms).await.unwrap_err();
+            assert_eq!(matches!(failure, Failure::Dead(_)), dead, "{failure:?}");
+        }
+        assert!(scene.world.announced::<CaseChanged>().await?.is_empty());
+        Ok(())
+    }
+}

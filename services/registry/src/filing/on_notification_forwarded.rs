@@ -1,0 +1,110 @@
+//! On `notification.forwarded`: it was for another centre, which is responsible now.
+
+use access::OrganisationId;
+use chassis::Base;
+use data::Failure;
+use proto::{notification::NotificationForwarded, registry::Relation};
+use sqlx::PgConnection;
+
+use super::{
+    model::{NotificationId, forwarded},
+    store,
+    work::unknown,
+};
+use crate::case::{self, Grant};
+
+pub(super) async fn take(base: &Base, tx: &mut PgConnection, event: &NotificationForwarded) -> Result<(), Failure> {
+    let malformed = |_| Failure::Dead("carries a malformed id".to_owned());
+    let no_case = || Failure::Dead("belongs to no case".to_owned());
+    let from = OrganisationId::parse(&event.from_centre_id).map_err(malformed)?;
+    let to = OrganisationId::parse(&event.to_centre_id).map_err(malformed)?;
+    let notification = NotificationId::parse(&event.notification_id).map_err(malformed)?;
+    let id = store::case_of(tx, notification).await?.ok_or_else(no_case)?;
+    let mut case = case::lock_all(tx, &[id]).await?.pop().ok_or_else(no_case)?;
+    let centre = base.directory.get(to).ok_or_else(unknown)?;
+
+    case.forward(from, (to, centre.prefecture));
+    case.step(base.clock.now());
+    let held = case::grants_of(tx, &[id]).await?;
+    let mut grants = forwarded(&case, &held, from, to);
+    let prefecture = base.directory.prefecture(case.prefecture);
+    grants.extend(prefecture.map(|prefecture| Grant::begun(&case, prefecture, Relation::Prefecture)));
+    case::save_one(tx, &case, &grants).await?;
+    Ok(case::audit_heard::<NotificationForwarded>(tx, "notification", Relation::ReceivingCentre, &[id]).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use access::CaseId;
+    use data::Failure;
+    use proto::{
+        notification::NotificationForwarded,
+        registry::{CaseChanged, Relation},
+    };
+    use testing::{Body, Outcome};
+    use uuid::Uuid;
+
+    use crate::fixture::{Scene, filed, form, holders, request_id};
+
+    fn forwarded(id: Uuid, from: Body, to: Body) -> NotificationForwarded {
+        NotificationForwarded {
+            notification_id: id.to_string(),
+            from_centre_id: from.id.to_string(),
+            to_centre_id: to.id.to_string(),
+        }
+    }
+
+    #[tokio::test]
+    async fn the_other_centre_received_it_and_is_responsible_and_the_first_one_reads_on() -> Outcome {
+        let scene = Scene::new().await?;
+        let id = Uuid::now_v7();
+        // Filed and forwarded in one batch: in the order of the log.
+        let events = [
+            scene.world.event(&filed(id, scene.clinic, scene.osaka, None))?,
+            scene.world.event(&forwarded(id, scene.osaka, scene.tokyo))?,
+        ];
+        scene.world.hear_with(&scene.filings(), &events, &HashMap::from([(id.to_string(), form())])).await?;
+
+        let announced: Vec<CaseChanged> = scene.world.announced().await?;
+        let changed = announced.last().unwrap();
+        let tokyo = scene.tokyo.id.to_string();
+        assert_eq!((announced.len(), changed.version, changed.prefecture), (2, 2, 13));
+        assert_eq!((&changed.centre_id, &changed.responsible_centre_id), (&tokyo, &tokyo));
+        let case = scene.get(&scene.nurse, CaseId::parse(&changed.case_id)?).await?;
+        assert_eq!(holders(&case, Relation::ReceivingCentre), std::slice::from_ref(&tokyo));
+        assert_eq!(holders(&case, Relation::ResponsibleCentre), [tokyo]);
+        assert_eq!(holders(&case, Relation::FormerCentre), [scene.osaka.id.to_string()]);
+        assert_eq!(scene.world.audited("notification.forwarded").await?.len(), 1);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_centre_that_was_responsible_before_is_no_more() -> Outcome {
+        let scene = Scene::new().await?;
+        let case = scene.case().await?;
+        let id = scene.file(scene.clinic, scene.osaka, Some(case), form()).await?;
+        let event = scene.world.event(&forwarded(id, scene.osaka, scene.tokyo))?;
+        scene.world.hear_with(&scene.filings(), &[event], &HashMap::new()).await?;
+        let seen = scene.get(&scene.tokyo_nurse, case).await?;
+        assert_eq!(holders(&seen, Relation::ResponsibleCentre), [scene.tokyo.id.to_string()]);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_handled() -> Outcome {
+        let scene = Scene::new().await?;
+        let id = scene.file(scene.clinic, scene.osaka, None, form()).await?;
+        let nobody = NotificationForwarded { to_centre_id: request_id(), ..forwarded(id, scene.osaka, scene.tokyo) };
+        let garbled = NotificationForwarded { to_centre_id: "x".to_owned(), ..forwarded(id, scene.osaka, scene.tokyo) };
+        for (event, dead) in
+            [(forwarded(Uuid::now_v7(), scene.osaka, scene.tokyo), true), (garbled, true), (nobody, false)]
+        {
+            let event = scene.world.event(&event)?;
+            let failure = scene.world.hear_with(&scene.filings(), &[event], &HashMap::new()).await.unwrap_err();
+            assert_eq!(matches!(failure, Failure::Dead(_)), dead, "{failure:?}");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,104 @@
+//! The doors: which operation answers which RPC, in the order of the contract.
+
+use chassis::Reply;
+use proto::registry::{
+    AcceptTransferRequest, Case, DeclineTransferRequest, GetCaseRequest, JudgeAdmissionRequest, ListCasesRequest,
+    ListCasesResponse, ListEmergencyOpeningsRequest, ListEmergencyOpeningsResponse, OfferTransferRequest,
+    OpenInEmergencyRequest, RecordOutcomeRequest, RecordPlacementRequest, RecordSeverityRequest, RecordTestRequest,
+    ReferCaseRequest, RegisterCaseRequest, RegisterCaseResponse, ReissueAccessIdRequest, ReissueAccessIdResponse,
+    UpdatePersonRequest, access_id_service_server::AccessIdService, case_service_server::CaseService,
+    course_service_server::CourseService, emergency_service_server::EmergencyService,
+    person_service_server::PersonService, referral_service_server::ReferralService,
+    transfer_service_server::TransferService,
+};
+use tonic::Request;
+
+use crate::{access_id, case, course, emergency, person, referral, service::Registry, transfer};
+
+#[tonic::async_trait]
+impl CaseService for Registry {
+    async fn register_case(&self, r: Request<RegisterCaseRequest>) -> Reply<RegisterCaseResponse> {
+        self.base.answer(self, r, case::register).await
+    }
+
+    async fn get_case(&self, r: Request<GetCaseRequest>) -> Reply<Case> {
+        self.base.answer(self, r, case::get).await
+    }
+
+    async fn list_cases(&self, r: Request<ListCasesRequest>) -> Reply<ListCasesResponse> {
+        self.base.answer(self, r, case::list).await
+    }
+}
+
+#[tonic::async_trait]
+impl CourseService for Registry {
+    async fn record_test(&self, r: Request<RecordTestRequest>) -> Reply<Case> {
+        self.base.answer(self, r, course::record_test).await
+    }
+
+    async fn record_severity(&self, r: Request<RecordSeverityRequest>) -> Reply<Case> {
+        self.base.answer(self, r, course::record_severity).await
+    }
+
+    async fn record_placement(&self, r: Request<RecordPlacementRequest>) -> Reply<Case> {
+        self.base.answer(self, r, course::record_placement).await
+    }
+
+    async fn judge_admission(&self, r: Request<JudgeAdmissionRequest>) -> Reply<Case> {
+        self.base.answer(self, r, course::judge_admission).await
+    }
+
+    async fn record_outcome(&self, r: Request<RecordOutcomeRequest>) -> Reply<Case> {
+        self.base.answer(self, r, course::record_outcome).await
+    }
+}
+
+#[tonic::async_trait]
+impl PersonService for Registry {
+    async fn update_person(&self, r: Request<UpdatePersonRequest>) -> Reply<Case> {
+        self.base.answer(self, r, person::update).await
+    }
+}
+
+#[tonic::async_trait]
+impl AccessIdService for Registry {
+    async fn reissue_access_id(&self, r: Request<ReissueAccessIdRequest>) -> Reply<ReissueAccessIdResponse> {
+        self.base.answer(self, r, access_id::reissue).await
+    }
+}
+
+#[tonic::async_trait]
+impl ReferralService for Registry {
+    async fn refer_case(&self, r: Request<ReferCaseRequest>) -> Reply<Case> {
+        self.base.answer(self, r, referral::refer).await
+    }
+}
+
+#[tonic::async_trait]
+impl TransferService for Registry {
+    async fn offer_transfer(&self, r: Request<OfferTransferRequest>) -> Reply<Case> {
+        self.base.answer(self, r, transfer::offer).await
+    }
+
+    async fn accept_transfer(&self, r: Request<AcceptTransferRequest>) -> Reply<Case> {
+        self.base.answer(self, r, transfer::accept).await
+    }
+
+    async fn decline_transfer(&self, r: Request<DeclineTransferRequest>) -> Reply<Case> {
+        self.base.answer(self, r, transfer::decline).await
+    }
+}
+
+#[tonic::async_trait]
+impl EmergencyService for Registry {
+    async fn open_in_emergency(&self, r: Request<OpenInEmergencyRequest>) -> Reply<Case> {
+        self.base.answer(self, r, emergency::open).await
+    }
+
+    async fn list_emergency_openings(
+        &self,
+        r: Request<ListEmergencyOpeningsRequest>,
+    ) -> Reply<ListEmergencyOpeningsResponse> {
+        self.base.answer(self, r, emergency::list).await
+    }
+}

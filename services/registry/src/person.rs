@@ -1,0 +1,13 @@
+//! A person as known in one episode: the basic items (基本情報), sealed, with one blind index to find the same person again.
+
+mod batch_get;
+mod model;
+mod seal;
+mod store;
+mod update;
+
+pub(crate) use batch_get::batch_get;
+pub(crate) use model::{PersonId, check};
+pub(crate) use seal::{match_index, open, seal_new};
+pub(crate) use store::{PARTICULARS, SealedPerson, insert, of_cases};
+pub(crate) use update::update;

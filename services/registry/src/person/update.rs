@@ -1,0 +1,172 @@
+//! `UpdatePerson`: corrects the basic items that the mask names.
+
+use chassis::{Call, Error};
+use data::outbox;
+use proto::registry::{Case as View, PersonCorrected, Relation, UpdatePersonRequest};
+use runtime::clock::day_in_japan;
+
+use super::{
+    model::{Mask, born, corrected},
+    seal::{open, seal},
+    store,
+};
+use crate::{case, service::Registry};
+
+pub(crate) async fn update(registry: Registry, call: Call<UpdatePersonRequest>) -> Result<View, Error> {
+    let (request, vault) = (&call.request, &registry.base.vault);
+    let mask = Mask::read(request.update_mask.as_ref().map_or(&[][..], |mask| &mask.paths))?;
+    let given = request.person.clone().unwrap_or_default();
+
+    case::change(&registry, &call, &request.case_id, may_correct, async |change| {
+        let (id, today) = (change.held.case.id, day_in_japan(change.now));
+        let (_, held) = store::of_cases(&mut change.tx, &[id]).await?.pop().ok_or(Error::NotFound("case"))?;
+        let person = corrected(&open(vault, &held)?, &given, &mask, today)?;
+        store::replace(&mut change.tx, &seal(vault, held.id, &person)?).await?;
+
+        let case = &mut change.held.case;
+        let on = case.diagnosis_date.or(case.report_date).unwrap_or(today);
+        case.age_band = case::age_band(data::code(person.stated_age_band), born(&person), on);
+        case.sex = data::code(person.sex);
+        outbox::add(&mut change.tx, &PersonCorrected { case_id: id.to_string() }).await?;
+        Ok(())
+    })
+    .await
+}
+
+/// Who treats a person writes about the stay, not about who the person is.
+fn may_correct(relation: Relation) -> bool {
+    case::may_record(relation) && relation != Relation::TreatingInstitution
+}
+
+#[cfg(test)]
+mod tests {
+    use access::CaseId;
+    use prost_types::FieldMask;
+    use proto::{
+        beds::{AdmissionState, Capability},
+        identity::Role,
+        options::Group,
+        registry::{AgeBand, CaseChanged, Person, PersonCorrected, UpdatePersonRequest},
+    };
+    use testing::{Outcome, Refused as _};
+    use tonic::Code;
+
+    use super::update;
+    use crate::{
+        fixture::{Scene, form, request_id},
+        stay::fixture::told,
+    };
+
+    fn correction(case: CaseId, paths: &[&str], person: Person) -> UpdatePersonRequest {
+        UpdatePersonRequest {
+            request_id: request_id(),
+            case_id: case.to_string(),
+            person: Some(person),
+            update_mask: Some(FieldMask { paths: paths.iter().map(|path| (*path).to_owned()).collect() }),
+            etag: String::new(),
+        }
+    }
+
+    fn phone() -> Person {
+        Person { phone: "０６－１２３４－５６７８".to_owned(), ..Person::default() }
+    }
+
+    #[tokio::test]
+    async fn a_mask_of_one_field_changes_that_field_and_demands_no_other() -> Outcome {
+        let scene = Scene::new().await?;
+        let id = scene.case().await?;
+        let corrected = scene.ask(&scene.nurse, correction(id, &["phone"], phone()), update).await?;
+        let person = corrected.person.unwrap();
+        assert_eq!((person.phone.as_str(), person.name_kanji.as_str()), ("0612345678", "山田 太郎"));
+        assert_eq!(scene.world.announced::<PersonCorrected>().await?.len(), 1);
+
+        // A record that was filed without kana and birth date takes a telephone too.
+        let mut incomplete = form();
+        let subject = incomplete.subject.as_mut().unwrap();
+        (subject.name_kana, subject.birth_date, subject.phone) = (String::new(), String::new(), String::new());
+        scene.file(scene.clinic, scene.osaka, None, incomplete).await?;
+        let filed = scene.world.announced::<CaseChanged>().await?.pop().unwrap();
+        let request = correction(CaseId::parse(&filed.case_id)?, &["phone"], phone());
+        assert_eq!(scene.ask(&scene.nurse, request, update).await?.person.unwrap().phone, "0612345678");
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn every_field_can_be_corrected_and_the_coded_facts_follow() -> Outcome {
+        let scene = Scene::new().await?;
+        let id = scene.case().await?;
+        let new = Person {
+            name_kanji: "髙﨑 花子".to_owned(),
+            name_kana: "タカサキ ハナコ".to_owned(),
+            birth_date: "2000-01-01".to_owned(),
+            sex: 2,
+            address: "東京都".to_owned(),
+            phone: "0312345678".to_owned(),
+            mail: "h@example.jp".to_owned(),
+            municipality_code: "131016".to_owned(),
+            stated_age_band: 0,
+        };
+        let all = [
+            "name_kanji",
+            "name_kana",
+            "birth_date",
+            "sex",
+            "address",
+            "phone",
+            "mail",
+            "municipality_code",
+            "stated_age_band",
+        ];
+        let corrected = scene.ask(&scene.nurse, correction(id, &all, new.clone()), update).await?;
+        assert!(corrected.person == Some(new));
+        let announced = scene.world.announced::<CaseChanged>().await?.pop().unwrap();
+        assert_eq!((announced.age_band, announced.sex), (i32::from(AgeBand::AgeBand20s), 2));
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn what_is_refused() -> Outcome {
+        let scene = Scene::new().await?;
+        let id = scene.case().await?;
+        scene
+            .refuses_as_every_change(
+                (&scene.nurse, id),
+                |case, etag| UpdatePersonRequest { etag: etag.to_owned(), ..correction(case, &["phone"], phone()) },
+                update,
+            )
+            .await?;
+
+        let treated = scene.case().await?;
+        let accepted = told(treated, scene.hospital, AdmissionState::Accepted, Capability::General);
+        scene.world.hear(&crate::stay::Hears, &accepted).await?;
+        let ward = scene.hospital.staff(Role::Physician);
+        let narrowed = scene.osaka.narrowed(Role::Clerk, [Group::Contact]);
+        let empty = Person::default;
+        for (caller, refused, code, field) in [
+            (&scene.nurse, correction(id, &[], phone()), Code::InvalidArgument, "update_mask"),
+            (&scene.nurse, correction(id, &["case_id"], phone()), Code::InvalidArgument, "update_mask"),
+            (&scene.nurse, correction(id, &["name_kanji"], empty()), Code::InvalidArgument, "person.name_kanji"),
+            (&scene.nurse, correction(id, &["name_kana"], empty()), Code::InvalidArgument, "person.name_kana"),
+            (&scene.nurse, correction(id, &["birth_date"], empty()), Code::InvalidArgument, "person.birth_date"),
+            (
+                &scene.nurse,
+                correction(id, &["phone"], Person { phone: "x".to_owned(), ..empty() }),
+                Code::InvalidArgument,
+                "person.phone",
+            ),
+            (
+                &scene.nurse,
+                correction(id, &["mail"], Person { mail: "x".to_owned(), ..empty() }),
+                Code::InvalidArgument,
+                "person.mail",
+            ),
+            (&narrowed, correction(id, &["phone"], phone()), Code::InvalidArgument, "person.phone"),
+            (&narrowed, correction(id, &["phone"], empty()), Code::InvalidArgument, "update_mask.phone"),
+            (&ward, correction(treated, &["municipality_code"], empty()), Code::PermissionDenied, ""),
+        ] {
+            let status = scene.ask(caller, refused, update).await.refused();
+            assert_eq!((status.code(), status.message().starts_with(field)), (code, true), "{field}: {status}");
+        }
+        Ok(())
+    }
+}

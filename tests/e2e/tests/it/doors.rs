@@ -1,0 +1,9 @@
+//! The ways in, as their users take them: gRPC, REST, gRPC-Web, the command line, other systems, TLS.
+
+mod bad_input;
+mod commands;
+mod contract;
+mod limits;
+mod rest;
+mod systems;
+mod tls;

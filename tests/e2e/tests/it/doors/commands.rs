@@ -1,0 +1,153 @@
+//! `hersysctl` and the load generator, run as their users run them.
+
+use std::{os::unix::fs::PermissionsExt as _, path::Path, process::Command, time::Duration};
+
+use anyhow::Context as _;
+use e2e::{World, eventually, figures, program};
+use proto::{
+    identity::Role,
+    statistics::{Dimension, QueryCasesRequest},
+};
+
+use crate::Outcome;
+
+const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/example-form.json");
+
+/// Runs a command of `hersysctl` with a session of its own; the exit code, what it printed, and what it complained of.
+fn ctl(world: &World, session: &Path, arguments: &[&str]) -> anyhow::Result<(i32, String, String)> {
+    let done = program("hersysctl")?
+        .args(arguments)
+        .env("HERSYS_STACK", world.stack.run.join("stack.json"))
+        .env("HERSYS_SESSION", session)
+        .output()?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Ok((done.status.code().unwrap_or(-1), text(&done.stdout), text(&done.stderr)))
+}
+
+#[tokio::test]
+async fn exit_codes_mean_something_and_the_session_is_its_owners() -> Outcome {
+    let world = World::shared()?;
+    let session = world.stack.run.join("ctl-clerk.session");
+    assert_eq!(ctl(&world, &session, &["inbox"])?.0, 3, "not signed in");
+    assert_eq!(ctl(&world, &session, &["no-such-command"])?.0, 2, "wrong usage");
+    assert_eq!(ctl(&world, &session, &["sign-in", "clinic-clerk", "--demo"])?.0, 0);
+    assert_eq!(std::fs::metadata(&session)?.permissions().mode() & 0o777, 0o600);
+
+    let (code, receipt, _) = ctl(&world, &session, &["file", EXAMPLE])?;
+    assert_eq!(code, 0);
+    let receipt: serde_json::Value = serde_json::from_str(&receipt)?;
+    assert_eq!(receipt["receivingCentreName"], "大阪市保健所");
+    assert_eq!(ctl(&world, &session, &["statistics"])?.0, 4, "a clinic has no figures");
+
+    let broken = world.stack.run.join("broken.json");
+    std::fs::write(&broken, std::fs::read_to_string(EXAMPLE)?.replace("令和2年6月1日", "2020-02-30"))?;
+    let (code, _, complaint) = ctl(&world, &session, &["file", &broken.to_string_lossy()])?;
+    assert_eq!(code, 5, "refused input");
+    assert!(complaint.contains("form.report_date"), "{complaint}");
+    assert_eq!(ctl(&world, &session, &["sign-out"])?.0, 0);
+    assert_eq!(ctl(&world, &session, &["inbox"])?.0, 3);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_replay_counts_every_row_once_and_a_second_one_adds_nothing() -> Outcome {
+    let world = World::shared()?;
+    let analyst = world.at_work("ministry", Role::Analyst).await?;
+    let session = world.stack.run.join("ctl-physician.session");
+    assert_eq!(ctl(&world, &session, &["sign-in", "clinic-physician", "--demo"])?.0, 0);
+    // The wave's first weeks, which no other journey touches.
+    let per_day = || async {
+        let request = QueryCasesRequest {
+            dimensions: vec![Dimension::ReportDate.into()],
+            from_date: "2020-03-20".to_owned(),
+            until_date: "2020-04-05".to_owned(),
+            prefecture: 27,
+            include_empty_days: true,
+            ..QueryCasesRequest::default()
+        };
+        let rows = figures(&analyst, request).await?.rows;
+        Ok::<_, anyhow::Error>(rows.into_iter().map(|row| row.count).collect::<Vec<i64>>())
+    };
+    let before = per_day().await?;
+    let rows = ctl::wave::synthetic(150);
+    let mut expected = before.clone();
+    for (day, count) in expected.iter_mut().enumerate() {
+        let date = time::macros::date!(2020 - 03 - 20) + time::Duration::days(i64::try_from(day)?);
+        *count += i64::try_from(rows.iter().filter(|row| row.reported_on == date).count())?;
+    }
+    assert_ne!(expected, before);
+
+    let (code, said, complaint) = ctl(&world, &session, &["replay", "--count", "150"])?;
+    assert_eq!((code, said.trim()), (0, "150 rows sent, 0 had been sent before"), "{complaint}");
+    eventually("every row is counted on its day", Duration::from_secs(30), || async {
+        Ok(per_day().await? == expected)
+    })
+    .await?;
+    // Once more from where it ended, and once more from the start.
+    assert_eq!(ctl(&world, &session, &["replay", "--count", "150"])?.1.trim(), "0 rows sent, 150 had been sent before");
+    assert_eq!(ctl(&world, &session, &["replay", "--count", "150", "--again"])?.0, 0);
+    let drained = world.stack.clone();
+    eventually("everything has drained", Duration::from_secs(30), || async {
+        let (_, metrics) = drained.admin("statistics", "/metrics").await?;
+        Ok(metrics.contains("hersys_lag_events{stage=\"registry\"} 0"))
+    })
+    .await?;
+    assert_eq!(per_day().await?, expected, "a second replay adds nothing");
+    Ok(())
+}
+
+/// On a mesh of their own: the one counts everybody, the other storms.
+#[tokio::test]
+async fn the_demo_and_then_the_benchmark_run_to_their_end() -> Outcome {
+    let world = World::private().await?;
+    the_demo_plays_the_notice_in_both_languages_and_the_ministry_sees_no_name(&world).context("the demo")?;
+    the_benchmark_runs(&world).context("the benchmark")
+}
+
+fn the_demo_plays_the_notice_in_both_languages_and_the_ministry_sees_no_name(world: &World) -> Outcome {
+    let session = world.stack.run.join("ctl-demo.session");
+    for (language, ministry, ending, fragments) in [
+        ("ja", "厚生労働省", "以上、", ["スマホ入力ID", "受付番号 27-", "健感発0612第1号", "移管の申し出"]),
+        ("en", "Ministry", "That took ", ["access ID", "receipt 27-", "2020-06-12: met", "exactly 1 centre"]),
+    ] {
+        let (code, told, complaint) = ctl(world, &session, &["demo", "--language", language])?;
+        assert_eq!(code, 0, "{complaint}");
+        for fragment in fragments {
+            assert!(told.contains(fragment), "{fragment}");
+        }
+        assert!(told.trim_end().lines().last().is_some_and(|line| line.starts_with(ending)), "{told}");
+        let lines: Vec<&str> = told.lines().filter(|line| line.trim_start().starts_with(ministry)).collect();
+        assert!(lines.len() >= 7, "the ministry sees the figures at each step");
+        for name in ["髙﨑", "天野", "重田", "相田"] {
+            assert!(lines.iter().all(|line| !line.contains(name)), "{name}");
+            assert!(told.contains(name), "the others do see whom it is about");
+        }
+    }
+    Ok(())
+}
+
+fn the_benchmark_runs(world: &World) -> Outcome {
+    let mut load: Command = program("hersys-load")?;
+    let done = load
+        .args(["--seconds", "1", "--rates", "20", "--connections", "2", "--pool", "4"])
+        .args(["--report-rates", "20", "--people", "20", "--claims", "20", "--sign-ins", "2"])
+        .env("HERSYS_TEST_RUN", &world.stack.run)
+        .output()?;
+    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    for line in [
+        "raw ceiling:",
+        "sustained:",
+        "ratio to the raw ceiling:",
+        "claims/s",
+        "log-ins: ratio to raw Argon2id hashes",
+        "refreshes:",
+        "a decision:",
+        "log-in storm:",
+        "REST: ratio to native gRPC:",
+        "resident memory:",
+    ] {
+        assert!(said.contains(line), "{said}");
+    }
+    Ok(())
+}

@@ -1,0 +1,246 @@
+//! REST and gRPC-Web at the gateway, as web frontends and other systems use them.
+
+use std::time::Duration;
+
+use bytes::{Buf as _, Bytes};
+use client::Client;
+use e2e::{World, file, filing, form, person, register, request_id};
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use prost::Message as _;
+use proto::{
+    identity::Role,
+    registry::{GetCaseRequest, ListCasesRequest, ListCasesResponse},
+};
+use serde_json::{Value, json};
+use tonic::body::Body;
+
+use crate::Outcome;
+
+async fn send(who: &Client, method: &str, path: &str, body: Option<Value>) -> anyhow::Result<Response<Incoming>> {
+    let mut request = Request::builder().method(method).uri(path).header("accept-language", "en");
+    if let Some(session) = who.session() {
+        request = request.header("authorization", format!("Bearer {}", session.access_token));
+    }
+    if body.is_some() {
+        request = request.header("content-type", "application/json");
+    }
+    let body = body.map(|json| json.to_string()).unwrap_or_default();
+    Ok(who.channel().send(request.body(Body::new(Full::from(body)))?).await?)
+}
+
+async fn call(who: &Client, method: &str, path: &str, body: Option<Value>) -> anyhow::Result<(StatusCode, Value)> {
+    let response = send(who, method, path, body).await?;
+    let status = response.status();
+    assert_eq!(response.headers()["content-type"], "application/json");
+    assert_eq!(response.headers()["cache-control"], "no-store");
+    Ok((status, serde_json::from_slice(&response.into_body().collect().await?.to_bytes())?))
+}
+
+fn registration() -> Value {
+    let somebody = person();
+    json!({
+        "requestId": request_id(),
+        "person": {
+            "nameKanji": somebody.name_kanji,
+            "nameKana": somebody.name_kana,
+            "birthDate": "S55.1.31",
+            "sex": "SEX_FEMALE",
+            "phone": somebody.phone,
+            "municipalityCode": "271004",
+        },
+    })
+}
+
+#[tokio::test]
+async fn a_case_is_registered_read_listed_and_corrected_by_rest() -> Outcome {
+    let world = World::shared()?;
+    let clinic = world.at_work("clinic", Role::Physician).await?;
+    let body = registration();
+    let (status, made) = call(&clinic, "POST", "/v1/cases", Some(body.clone())).await?;
+    assert_eq!(status, 200, "{made}");
+    let id = made["caseId"].as_str().unwrap_or_default().to_owned();
+    // Repeated under its request id, it is the same case.
+    assert_eq!(call(&clinic, "POST", "/v1/cases", Some(body.clone())).await?.1, made);
+
+    let (status, read) = call(&clinic, "GET", &format!("/v1/cases/{id}"), None).await?;
+    assert_eq!((status, &read["person"]["nameKanji"]), (StatusCode::OK, &body["person"]["nameKanji"]));
+    assert_eq!(read["person"]["birthDate"], "1980-01-31");
+    // The same thing natively: two doors, one answer.
+    let native = clinic.cases().get_case(clinic.request(GetCaseRequest { case_id: id.clone() })).await?.into_inner();
+    assert_eq!(read["etag"], native.etag);
+
+    let (_, list) = call(&clinic, "GET", "/v1/cases?page_size=1&openOnly=true", None).await?;
+    assert_eq!(list["cases"].as_array().map(Vec::len), Some(1));
+    let token = list["nextPageToken"].as_str().unwrap_or_default();
+    let (status, _) = call(&clinic, "GET", &format!("/v1/cases?pageSize=1&page_token={token}"), None).await?;
+    assert_eq!(status, 200);
+
+    let path = format!("/v1/cases/{id}/person?requestId={}&update_mask=phone", request_id());
+    let (status, corrected) =
+        call(&clinic, "PATCH", &path, Some(json!({ "phone": "06-6208-0001", "nameKanji": "x" }))).await?;
+    assert_eq!(status, 200, "{corrected}");
+    assert_eq!(corrected["person"]["phone"], "0662080001");
+    assert_eq!(corrected["person"]["nameKanji"], body["person"]["nameKanji"], "only what the mask names");
+    Ok(())
+}
+
+#[tokio::test]
+async fn errors_are_google_rpc_status_under_the_fitting_http_status() -> Outcome {
+    let world = World::shared()?;
+    let clinic = world.at_work("clinic", Role::Physician).await?;
+    let nobody = world.stack.client()?;
+    let mut wrong = registration();
+    wrong["person"]["birthDate"] = json!("2020-02-30");
+    let (status, told) = call(&clinic, "POST", "/v1/cases", Some(wrong)).await?;
+    assert_eq!((status, &told["code"]), (StatusCode::BAD_REQUEST, &json!(3)));
+    assert_eq!(told["details"][0]["@type"], "type.googleapis.com/google.rpc.BadRequest");
+    assert_eq!(told["details"][0]["fieldViolations"][0]["field"], "person.birth_date");
+
+    let mut wrong = registration();
+    wrong["person"]["sex"] = json!("SEX_SECRET");
+    let (status, told) = call(&clinic, "POST", "/v1/cases", Some(wrong)).await?;
+    assert_eq!(
+        (status, &told["details"][0]["fieldViolations"][0]["field"]),
+        (StatusCode::BAD_REQUEST, &json!("person.sex"))
+    );
+    assert!(!told.to_string().contains("SECRET"), "what was sent is not repeated");
+
+    let unknown = "/v1/cases/00000000-0000-0000-0000-000000000000";
+    for (who, method, path, expected) in [
+        (&nobody, "GET", "/v1/cases", 401),
+        (&clinic, "GET", unknown, 404),
+        (&clinic, "GET", "/v1/nothing", 404),
+        (&clinic, "GET", "/v1/cases?colour=red", 400),
+        (&clinic, "GET", "/v1/statistics/summary", 403),
+        (&clinic, "DELETE", "/v1/cases", 405),
+        (&clinic, "POST", "/v1/cases/1:nothing", 405),
+        // An RPC between services is not told from what does not exist.
+        (&clinic, "POST", "/hersys.registry.v1.RegistryInternalService/BatchGetCases", 415),
+    ] {
+        let response = send(who, method, path, None).await?;
+        assert_eq!(response.status().as_u16(), expected, "{method} {path}");
+        if expected == 405 {
+            assert!(response.headers().contains_key("allow"), "{method} {path}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_stream_comes_as_ndjson_line_by_line() -> Outcome {
+    let world = World::shared()?;
+    let clinic = world.at_work("clinic", Role::Physician).await?;
+    let nurse = world.staff("osaka-city-centre", Role::Nurse).await?;
+    let response = send(&nurse, "GET", "/v1/inbox:watch", None).await?;
+    assert_eq!(
+        (response.status().as_u16(), &response.headers()["content-type"]),
+        (200, &"application/x-ndjson".parse()?)
+    );
+    let mut body = response.into_body();
+    let mut buffer = Vec::new();
+    let mut line = async || {
+        loop {
+            if let Some(end) = buffer.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = buffer.drain(..=end).collect();
+                return Ok::<Value, anyhow::Error>(serde_json::from_slice(&line)?);
+            }
+            let frame =
+                tokio::time::timeout(Duration::from_secs(10), body.frame()).await?.expect("the stream goes on")?;
+            buffer.extend_from_slice(frame.data_ref().map(Bytes::as_ref).unwrap_or_default());
+        }
+    };
+    assert_eq!(line().await?, json!({}), "the watch stands");
+    let receipt = file(&clinic, filing(form(&person()))).await?;
+    loop {
+        let arrived = line().await?;
+        let ids = arrived["notifications"].as_array().cloned().unwrap_or_default();
+        if ids.iter().any(|n| n["notificationId"] == receipt.notification_id.as_str()) {
+            break;
+        }
+    }
+    nurse.sessions().sign_out(nurse.request(proto::identity::SignOutRequest {})).await?;
+    loop {
+        let last = line().await?;
+        if !last["error"].is_null() {
+            assert_eq!(last["error"]["code"], 16, "the session is over, and the stream says so");
+            return Ok(());
+        }
+    }
+}
+
+/// A gRPC-Web call: what a browser sends, and the messages and trailers it gets.
+async fn grpc_web(who: &Client, text: bool, request: &ListCasesRequest) -> anyhow::Result<(Vec<Vec<u8>>, String)> {
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+
+    let payload = request.encode_to_vec();
+    let mut frame = vec![0];
+    frame.extend(u32::try_from(payload.len())?.to_be_bytes());
+    frame.extend(payload);
+    let kind = if text { "application/grpc-web-text" } else { "application/grpc-web+proto" };
+    let body = if text { STANDARD.encode(&frame).into_bytes() } else { frame };
+    let token = who.session().map(|session| session.access_token.clone()).unwrap_or_default();
+    let call = Request::post("/hersys.registry.v1.CaseService/ListCases")
+        .header("content-type", kind)
+        .header("accept", kind)
+        .header("authorization", format!("Bearer {token}"))
+        .body(Body::new(Full::from(body)))?;
+    let response = who.channel().send(call).await?;
+    assert_eq!(response.status(), 200);
+    let headers = response.headers().clone();
+    let bytes = response.into_body().collect().await?.to_bytes();
+    let mut bytes = if text {
+        // Each chunk of the answer is padded by itself.
+        let chunks = bytes.split_inclusive(|byte| *byte == b'=').filter(|chunk| *chunk != b"=");
+        let mut plain = Vec::new();
+        for chunk in chunks {
+            let mut padded = chunk.to_vec();
+            padded.resize(chunk.len().next_multiple_of(4), b'=');
+            plain.extend(STANDARD.decode(padded)?);
+        }
+        Bytes::from(plain)
+    } else {
+        bytes
+    };
+    let (mut messages, mut trailers) = (Vec::new(), String::new());
+    if let Some(status) = headers.get("grpc-status") {
+        trailers = format!("grpc-status:{}", status.to_str()?);
+    }
+    while bytes.remaining() >= 5 {
+        let kind = bytes.get_u8();
+        let length = usize::try_from(bytes.get_u32())?;
+        let part = bytes.copy_to_bytes(length).to_vec();
+        if kind & 0x80 == 0 { messages.push(part) } else { trailers = String::from_utf8(part)? }
+    }
+    Ok((messages, trailers))
+}
+
+#[tokio::test]
+async fn a_browser_speaks_grpc_web_in_both_encodings() -> Outcome {
+    let world = World::shared()?;
+    let clinic = world.at_work("clinic", Role::Physician).await?;
+    register(&clinic, person()).await?;
+    for text in [false, true] {
+        let (messages, trailers) =
+            grpc_web(&clinic, text, &ListCasesRequest { page_size: 1, ..Default::default() }).await?;
+        assert_eq!(ListCasesResponse::decode(messages[0].as_slice())?.cases.len(), 1);
+        assert!(trailers.contains("grpc-status:0"), "{trailers}");
+        let (_, trailers) = grpc_web(&clinic, text, &ListCasesRequest { page_size: 999, ..Default::default() }).await?;
+        assert!(trailers.contains("grpc-status:3"), "{trailers}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_api_describes_itself() -> Outcome {
+    let world = World::shared()?;
+    let nobody = world.stack.client()?;
+    let (status, document) = call(&nobody, "GET", "/openapi.json", None).await?;
+    assert_eq!((status, &document["openapi"]), (StatusCode::OK, &json!("3.1.0")));
+    let response = send(&nobody, "GET", "/docs", None).await?;
+    assert!(response.headers()["content-security-policy"].to_str()?.starts_with("default-src 'none'"));
+    let page = String::from_utf8(response.into_body().collect().await?.to_bytes().to_vec())?;
+    assert!(page.contains("/v1/cases/{caseId}/reports"));
+    Ok(())
+}

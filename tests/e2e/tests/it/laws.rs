@@ -1,0 +1,5 @@
+//! The laws of the house, read from its files.
+
+mod dependencies;
+mod house;
+mod threat_model;

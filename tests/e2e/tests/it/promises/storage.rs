@@ -1,0 +1,167 @@
+//! What the database itself enforces, and what guards the pool.
+
+use e2e::{World, file, filing, form, person, register};
+use proto::{
+    identity::Role,
+    registry::{GetCaseRequest, ListCasesRequest},
+};
+use sqlx::{
+    Connection as _, Executor as _, PgConnection,
+    postgres::{PgConnectOptions, PgPoolOptions, PgSslMode},
+};
+use tonic::Code;
+use uuid::Uuid;
+
+use crate::Outcome;
+
+/// How a service's role connects, with a certificate of choice.
+fn options(world: &World, database: &str, role: &str, certificate: &str) -> PgConnectOptions {
+    PgConnectOptions::new_without_pgpass()
+        .host("127.0.0.1")
+        .port(world.stack.postgres.port)
+        .database(database)
+        .username(role)
+        .ssl_mode(PgSslMode::VerifyFull)
+        .ssl_root_cert(world.stack.certs.join("ca.pem"))
+        .ssl_client_cert(world.stack.certs.join(format!("{certificate}.pem")))
+        .ssl_client_key(world.stack.certs.join(format!("{certificate}.key")))
+}
+
+#[tokio::test]
+async fn no_service_opens_anothers_database() -> Outcome {
+    let world = World::shared()?;
+    for service in proto::SERVICES {
+        for other in proto::SERVICES {
+            let own = options(&world, other, &format!("{service}_app"), service);
+            let opened = PgConnection::connect_with(&own).await.is_ok();
+            assert_eq!(opened, service == other, "{service} opens {other}");
+            // Nor by claiming to be the other.
+            let disguised = options(&world, other, &format!("{other}_app"), service);
+            assert_eq!(PgConnection::connect_with(&disguised).await.is_ok(), service == other, "{service} as {other}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_service_may_write_the_audit_trail_and_never_change_it() -> Outcome {
+    let world = World::shared()?;
+    let mut app = PgConnection::connect_with(&options(&world, "registry", "registry_app", "registry")).await?;
+    let insert = "insert into audit (rpc, record, field_groups, trace_id) values ('test', gen_random_uuid(), '{}', '')";
+    app.execute(insert).await?;
+    for forbidden in [
+        "update audit set rpc = 'nothing happened'",
+        "delete from audit",
+        "truncate audit",
+        "update audit_seal set seal = ''",
+        "delete from audit_seal",
+        "update audit_checkpoint set signature = ''",
+        "delete from audit_checkpoint",
+        "insert into audit_sealed default values",
+        "alter table audit add column x int",
+        "drop table audit",
+        "update outbox set payload = ''",
+        "delete from outbox",
+        "update outbox_default set payload = ''",
+        "delete from outbox_default",
+        "create table mine (x int)",
+    ] {
+        let refused = app.execute(forbidden).await.unwrap_err();
+        let code =
+            refused.as_database_error().and_then(sqlx::error::DatabaseError::code).unwrap_or_default().into_owned();
+        assert_eq!(code, "42501", "{forbidden}");
+    }
+    // The same statement by the superuser goes through: it is the role that is refused.
+    let mut superuser = world.sql("registry").await?;
+    let mut tx = superuser.begin().await?;
+    tx.execute("update audit set rpc = 'x' where rpc = 'test'").await?;
+    tx.rollback().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn reads_and_writes_leave_one_audit_row_per_record() -> Outcome {
+    let world = World::shared()?;
+    let clinic = world.at_work("clinic", Role::Physician).await?;
+    let case = register(&clinic, person()).await?;
+    let get = clinic.request(GetCaseRequest { case_id: case.case_id.clone() });
+    clinic.cases().get_case(get).await?;
+    let mut sql = world.sql("registry").await?;
+    let acts: Vec<String> =
+        sqlx::query_scalar("select rpc from audit where record = $1 and service is null order by id")
+            .bind(Uuid::try_parse(&case.case_id)?)
+            .fetch_all(&mut sql)
+            .await?;
+    assert_eq!(acts, ["RegisterCase", "GetCase"]);
+    Ok(())
+}
+
+/// Runs alone: while it lasts, nothing can be audited for anybody.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_audited_is_not_shown() -> Outcome {
+    let world = World::shared()?;
+    let clinic = world.at_work("clinic", Role::Physician).await?;
+    let case = register(&clinic, person()).await?;
+    let get = || async {
+        let request = clinic.request(GetCaseRequest { case_id: case.case_id.clone() });
+        clinic.cases().get_case(request).await.map(|_| ()).map_err(|status| status.code())
+    };
+    let list = || async {
+        let request = clinic.request(ListCasesRequest::default());
+        clinic.cases().list_cases(request).await.map(|_| ()).map_err(|status| status.code())
+    };
+    assert_eq!((get().await, list().await), (Ok(()), Ok(())));
+    let mut registry = world.sql("registry").await?;
+    let mut notification = world.sql("notification").await?;
+    let count = "select count(*) from notification";
+    let before: i64 = sqlx::query_scalar(count).fetch_one(&mut notification).await?;
+    let request = filing(form(&person()));
+
+    registry.execute("revoke insert on audit from registry_app").await?;
+    notification.execute("revoke insert on audit from notification_app").await?;
+    let shown = (get().await, list().await);
+    let filed = file(&clinic, request.clone()).await.map(|_| ()).map_err(|status| status.code());
+    let after = sqlx::query_scalar::<_, i64>(count).fetch_one(&mut notification).await;
+    // Before anything is asserted: the mesh is everybody's.
+    registry.execute("grant insert on audit to registry_app").await?;
+    notification.execute("grant insert on audit to notification_app").await?;
+
+    assert_eq!(shown, (Err(Code::Unavailable), Err(Code::Unavailable)));
+    assert_eq!(filed, Err(Code::Unavailable));
+    assert_eq!(before, after?, "nothing is filed without its audit row");
+    assert_eq!((get().await, list().await), (Ok(()), Ok(())));
+    file(&clinic, request).await?;
+    Ok(())
+}
+
+/// sqlx 0.9.0 hands a connection whose `begin` was cancelled back to the pool inside an open transaction. What the next
+/// caller writes is acknowledged, and gone with the connection.
+#[tokio::test]
+async fn the_pool_guard_keeps_what_a_cancelled_begin_would_lose() -> Outcome {
+    let world = World::shared()?;
+    let mut superuser = world.sql("statistics").await?;
+    superuser.execute("create table if not exists guarded (pool text); grant all on guarded to statistics_app").await?;
+    let connect = || options(&world, "statistics", "statistics_app", "statistics");
+    let guarded = data::pool::Database {
+        address: format!("127.0.0.1:{}", world.stack.postgres.port),
+        name: "statistics".to_owned(),
+        role: "statistics_app".to_owned(),
+        ca: world.stack.certs.join("ca.pem"),
+        cert: world.stack.certs.join("statistics.pem"),
+        key: world.stack.certs.join("statistics.key"),
+        connections: 1,
+    }
+    .connect()
+    .await?;
+    let bare = PgPoolOptions::new().max_connections(1).connect_with(connect()).await?;
+    for (name, pool) in [("guarded", &guarded), ("bare", &bare)] {
+        // The state a cancelled `begin` leaves behind.
+        pool.acquire().await?.execute("BEGIN").await?;
+        sqlx::query("insert into guarded values ($1)").bind(name).execute(pool).await?;
+        pool.close().await;
+    }
+    let kept: Vec<String> = sqlx::query_scalar("select pool from guarded").fetch_all(&mut superuser).await?;
+    superuser.execute("drop table guarded").await?;
+    assert_eq!(kept, ["guarded"], "the bare pool loses its acknowledged row");
+    Ok(())
+}
