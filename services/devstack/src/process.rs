@@ -75,6 +75,38 @@ pub fn stop(pid: u32, program: &str, ask: Signal, patience: Duration) -> anyhow:
     bail!("process {pid} ({program}) does not stop")
 }
 
+/// Kills a process and its children at once, as a power cut would, and waits until all of them are gone. Children that outlive their
+/// parent for a moment would keep its memory and its locks.
+///
+/// # Errors
+/// When one of them survives.
+pub fn kill_family(pid: u32, program: &str) -> anyhow::Result<()> {
+    let children = children(pid);
+    stop(pid, program, Signal::SIGKILL, Duration::from_secs(30))?;
+    for child in &children {
+        let _ = signal(*child, Signal::SIGKILL);
+    }
+    // Those who lost their parent are the system's to reap.
+    let runs = |pid: &u32| {
+        fs::read_to_string(format!("/proc/{pid}/stat"))
+            .is_ok_and(|stat| !stat.contains(") Z ") && stat.contains(program))
+    };
+    if wait_until(Duration::from_secs(30), || !children.iter().any(runs)) {
+        return Ok(());
+    }
+    bail!("children of process {pid} ({program}) do not stop")
+}
+
+/// The processes that a process started.
+fn children(pid: u32) -> Vec<u32> {
+    let parent_of = |stat: String| stat.rsplit(") ").next()?.split(' ').nth(1)?.parse::<u32>().ok();
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
+        .filter(|child| fs::read_to_string(format!("/proc/{child}/stat")).ok().and_then(parent_of) == Some(pid))
+        .collect()
+}
+
 /// Polls until something holds; `false` if it does not within `patience`.
 pub fn wait_until(patience: Duration, mut holds: impl FnMut() -> bool) -> bool {
     let started = Instant::now();

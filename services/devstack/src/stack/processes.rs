@@ -57,7 +57,7 @@ impl Stack {
     /// # Errors
     /// When it cannot be killed.
     pub fn kill_postgres(&self) -> anyhow::Result<()> {
-        process::stop(self.postgres.pid, "postgres", Signal::SIGKILL, Duration::from_secs(30))
+        process::kill_family(self.postgres.pid, "postgres")
     }
 
     /// Starts PostgreSQL again; it recovers from its log.

@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use audit::{Act, Actor};
 use data::{Event, Failure, Projection};
 use japan::access_id::AccessId;
+use prost::Name as _;
 use proto::{
     options::Group,
     registry::{BatchGetPatientCredentialsRequest, CaseChanged, PatientCredential, PersonCorrected},
@@ -84,8 +85,8 @@ impl Projection for Hears {
         }
         let act = Act {
             actor: Actor::Service("registry"),
-            rpc: "case.changed",
-            groups: &[Group::Contact as i16],
+            rpc: proto::event(&CaseChanged::full_name()).unwrap_or_default(),
+            groups: &[Group::Identity as i16, Group::Contact as i16],
             request_id: None,
             on_behalf_of: None,
         };

@@ -10,6 +10,12 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions, PgSslMode},
 };
 
+/// How long a starting process waits for its database.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// The pause between two attempts.
+const AGAIN: Duration = Duration::from_millis(200);
+
 /// How to reach the database: over TLS, with a client certificate and no password.
 #[derive(Clone, Debug)]
 pub struct Database {
@@ -50,12 +56,32 @@ impl Database {
             ]))
     }
 
-    /// Opens the pool and refuses a server that could lose what it acknowledged.
+    /// Opens the pool and refuses a server that could lose what it acknowledged. Waits a while for a server that is starting or that
+    /// goes away in the middle: in a surge, a process that gives up makes its restarts wait longer and longer.
     ///
     /// # Errors
     /// When the server cannot be reached or is set up unsafely.
     pub async fn connect(&self) -> anyhow::Result<PgPool> {
-        let pool = PgPoolOptions::new()
+        let given_up = tokio::time::Instant::now() + PATIENCE;
+        let pool = loop {
+            match self.open().await {
+                Ok(pool) => break pool,
+                Err(error) if comes_back(&error) && tokio::time::Instant::now() < given_up => {
+                    tracing::warn!(database = %self.name, %error, "Waiting for the database");
+                    tokio::time::sleep(AGAIN).await;
+                }
+                Err(error) => {
+                    return Err(error)
+                        .with_context(|| format!("connect to the database {} as {}", self.name, self.role));
+                }
+            }
+        };
+        assert_durable(&pool).await?;
+        Ok(pool)
+    }
+
+    async fn open(&self) -> Result<PgPool, sqlx::Error> {
+        PgPoolOptions::new()
             .max_connections(self.connections)
             .min_connections(1)
             .acquire_timeout(Duration::from_secs(5))
@@ -63,11 +89,8 @@ impl Database {
             // sqlx 0.9.0: a cancelled `begin` returns the connection inside an open transaction, and the next caller's
             // autocommit writes vanish with it. So every connection is handed out outside of any transaction.
             .before_acquire(|connection, _| Box::pin(async move { connection.execute("ROLLBACK").await.map(|_| true) }))
-            .connect_with(self.options()?)
+            .connect_with(self.options().map_err(|error| sqlx::Error::Configuration(error.into()))?)
             .await
-            .with_context(|| format!("connect to the database {} as {}", self.name, self.role))?;
-        assert_durable(&pool).await?;
-        Ok(pool)
     }
 
     /// Opens one connection outside of the pool, for locks and migrations.
@@ -76,6 +99,16 @@ impl Database {
     /// When the server cannot be reached.
     pub async fn connection(&self) -> anyhow::Result<PgConnection> {
         PgConnection::connect_with(&self.options()?).await.context("open a database connection")
+    }
+}
+
+/// Whether the server may answer if asked again: it is away, or says that it is starting or stopping. A wrong name, certificate or
+/// setting does not mend itself.
+fn comes_back(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut => true,
+        sqlx::Error::Database(refusal) => refusal.code().is_some_and(|code| code.starts_with("57P0")),
+        _ => false,
     }
 }
 

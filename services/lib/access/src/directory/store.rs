@@ -2,10 +2,11 @@
 
 use std::collections::HashSet;
 
-use data::{Code, Failure};
+use data::{Code, Failure, code};
 use japan::date;
 use proto::identity::{
-    AccessRevoked, Contract, ContractScope, Organisation, OrganisationKind, Rights, access_revoked::Subject,
+    AccessRevoked, Contract, ContractScope, Organisation, OrganisationClass, OrganisationKind, Rights,
+    access_revoked::Subject,
 };
 use runtime::clock;
 use sqlx::{FromRow, PgConnection, PgPool};
@@ -103,7 +104,8 @@ pub(super) async fn save_organisation(
     let id = OrganisationId::parse(&organisation.organisation_id)
         .map_err(|_| Failure::Dead("the organisation has no valid id".to_owned()))?;
     let codes: HashSet<&String> = organisation.jurisdiction.iter().collect();
-    let small = |number: i32| i16::try_from(number).unwrap_or(0);
+    let prefecture = i16::try_from(organisation.prefecture)
+        .map_err(|_| Failure::Dead("the organisation has no valid prefecture".to_owned()))?;
     sqlx::query(
         "insert into directory as d
              (organisation_id, version, seq, kind, name, prefecture, jurisdiction, catch_all, rights, parent_id,
@@ -120,14 +122,14 @@ pub(super) async fn save_organisation(
     .bind(id)
     .bind(version)
     .bind(seq)
-    .bind(small(organisation.kind))
+    .bind(Code(code::<OrganisationKind>(organisation.kind)))
     .bind(&organisation.name)
-    .bind(small(organisation.prefecture))
+    .bind(prefecture)
     .bind(codes.into_iter().cloned().collect::<Vec<String>>())
     .bind(organisation.catch_all)
-    .bind(small(organisation.rights))
+    .bind(Code(code::<Rights>(organisation.rights)))
     .bind(OrganisationId::parse(&organisation.parent_id).ok())
-    .bind(small(organisation.class))
+    .bind(Code(code::<OrganisationClass>(organisation.class)))
     .bind(date::parse(&organisation.valid_from_date).ok())
     .bind(date::parse(&organisation.valid_until_date).ok())
     .bind(date::parse(&organisation.opening_date).ok())
@@ -161,7 +163,7 @@ pub(super) async fn save_contract(
     .bind(seq)
     .bind(id(&contract.principal_id)?)
     .bind(contract.contractor_ids.iter().map(id).collect::<Result<Vec<_>, _>>()?)
-    .bind(contract.scopes.iter().map(|n| i16::try_from(*n).unwrap_or(0)).collect::<Vec<_>>())
+    .bind(contract.scopes.iter().map(|scope| Code(code::<ContractScope>(*scope))).collect::<Vec<_>>())
     .bind(date::parse(&contract.from_date).map_err(|_| dead())?)
     .bind(date::parse(&contract.until_date).map_err(|_| dead())?)
     .bind(contract.ended)

@@ -1,5 +1,13 @@
 //! What the database itself enforces, and what guards the pool.
 
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
 use e2e::{World, file, filing, form, person, register};
 use proto::{
     identity::Role,
@@ -8,6 +16,11 @@ use proto::{
 use sqlx::{
     Connection as _, Executor as _, PgConnection,
     postgres::{PgConnectOptions, PgPoolOptions, PgSslMode},
+};
+use tokio::{
+    io::AsyncReadExt as _,
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
 };
 use tonic::Code;
 use uuid::Uuid;
@@ -142,17 +155,7 @@ async fn the_pool_guard_keeps_what_a_cancelled_begin_would_lose() -> Outcome {
     let mut superuser = world.sql("statistics").await?;
     superuser.execute("create table if not exists guarded (pool text); grant all on guarded to statistics_app").await?;
     let connect = || options(&world, "statistics", "statistics_app", "statistics");
-    let guarded = data::pool::Database {
-        address: format!("127.0.0.1:{}", world.stack.postgres.port),
-        name: "statistics".to_owned(),
-        role: "statistics_app".to_owned(),
-        ca: world.stack.certs.join("ca.pem"),
-        cert: world.stack.certs.join("statistics.pem"),
-        key: world.stack.certs.join("statistics.key"),
-        connections: 1,
-    }
-    .connect()
-    .await?;
+    let guarded = database(&world, world.stack.postgres.port).connect().await?;
     let bare = PgPoolOptions::new().max_connections(1).connect_with(connect()).await?;
     for (name, pool) in [("guarded", &guarded), ("bare", &bare)] {
         // The state a cancelled `begin` leaves behind.
@@ -164,4 +167,54 @@ async fn the_pool_guard_keeps_what_a_cancelled_begin_would_lose() -> Outcome {
     superuser.execute("drop table guarded").await?;
     assert_eq!(kept, ["guarded"], "the bare pool loses its acknowledged row");
     Ok(())
+}
+
+/// PostgreSQL goes away in the middle of a process's start, as in the fault test; nobody but an operator would start it again.
+#[tokio::test]
+async fn a_starting_process_waits_for_its_database_and_not_for_a_wrong_name() -> Outcome {
+    let world = World::shared()?;
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+    let flaky = database(&world, listener.local_addr()?.port());
+    let behind = world.stack.postgres.port;
+    let hung_up = Arc::new(AtomicUsize::new(0));
+    let mut proxy = JoinSet::new();
+    proxy.spawn(hangs_up_three_times(listener, behind, Arc::clone(&hung_up)));
+    let pool = flaky.connect().await?;
+    let answered: i32 = sqlx::query_scalar("select 1").fetch_one(&pool).await?;
+    assert_eq!((answered, hung_up.load(Ordering::Acquire)), (1, 3));
+
+    let wrong = data::pool::Database { name: "nowhere".to_owned(), ..database(&world, behind) };
+    let refused = tokio::time::timeout(Duration::from_secs(30), wrong.connect()).await?;
+    assert!(refused.is_err(), "a wrong name does not mend itself");
+    Ok(())
+}
+
+/// In front of PostgreSQL.
+async fn hangs_up_three_times(listener: TcpListener, behind: u16, hung_up: Arc<AtomicUsize>) -> std::io::Result<()> {
+    let mut open = JoinSet::new();
+    loop {
+        let (mut near, _) = listener.accept().await?;
+        if hung_up.load(Ordering::Acquire) < 3 {
+            hung_up.fetch_add(1, Ordering::AcqRel);
+            // The request is read first: the client then sees the end of the stream, as when a server dies, and no refusal.
+            let _ = near.read(&mut [0; 8]).await?;
+            continue;
+        }
+        open.spawn(async move {
+            let mut far = TcpStream::connect(("127.0.0.1", behind)).await?;
+            tokio::io::copy_bidirectional(&mut near, &mut far).await
+        });
+    }
+}
+
+fn database(world: &World, port: u16) -> data::pool::Database {
+    data::pool::Database {
+        address: format!("127.0.0.1:{port}"),
+        name: "statistics".to_owned(),
+        role: "statistics_app".to_owned(),
+        ca: world.stack.certs.join("ca.pem"),
+        cert: world.stack.certs.join("statistics.pem"),
+        key: world.stack.certs.join("statistics.key"),
+        connections: 1,
+    }
 }
