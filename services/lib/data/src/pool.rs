@@ -102,11 +102,12 @@ impl Database {
     }
 }
 
-/// Whether the server may answer if asked again: it is away, or says that it is starting or stopping. A wrong name, certificate or
+/// Whether the server may answer if asked again: it is away, hangs up, or says that it is starting or stopping. A wrong name or
 /// setting does not mend itself.
 fn comes_back(error: &sqlx::Error) -> bool {
     match error {
-        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut => true,
+        // sqlx takes the end of the stream for a strange answer when it comes before TLS.
+        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::PoolTimedOut => true,
         sqlx::Error::Database(refusal) => refusal.code().is_some_and(|code| code.starts_with("57P0")),
         _ => false,
     }

@@ -2,8 +2,12 @@
 
 use chassis::{Call, Error};
 use proto::registry::{Case as View, DeclineTransferRequest, Relation, TransferState};
+use runtime::problem::text;
 
-use super::store::{self, ANSWER_REASON};
+use super::{
+    model::works_on_it,
+    store::{self, ANSWER_REASON},
+};
 use crate::{
     case::{self, Grant},
     service::Registry,
@@ -14,6 +18,13 @@ pub(crate) async fn decline(registry: Registry, call: Call<DeclineTransferReques
     case::change(&registry, &call, &request.case_id, may_decline, async |change| {
         let held = &mut change.held;
         let mut transfer = super::open(&mut change.tx, held.case.id).await?;
+        let caller = call.caller.organisation_id;
+        if ![transfer.from_centre, transfer.to_centre].contains(&caller) {
+            return Err(Error::Denied(text(
+                "移管の申し出を取り下げ、又は断ることができるのは、その当事者の保健所に限ります。",
+                "Only the two centres of a hand-over can withdraw or decline it.",
+            )));
+        }
 
         let case_id = held.case.id.uuid();
         let reason = registry.base.vault.seal(ANSWER_REASON, case_id.as_bytes(), request.reason.as_bytes())?;
@@ -26,17 +37,21 @@ pub(crate) async fn decline(registry: Registry, call: Call<DeclineTransferReques
 }
 
 fn may_decline(relation: Relation) -> bool {
-    matches!(relation, Relation::IncomingCentre | Relation::ResponsibleCentre)
+    relation == Relation::IncomingCentre || works_on_it(relation)
 }
 
 #[cfg(test)]
 mod tests {
-    use proto::registry::{DeclineTransferRequest, Relation, TransferState};
+    use access::CaseId;
+    use proto::{
+        identity::OrganisationKind as Kind,
+        registry::{DeclineTransferRequest, Relation, TransferState},
+    };
     use testing::{Outcome, Refused as _};
     use tonic::Code;
 
     use crate::{
-        fixture::{Scene, decline, holders},
+        fixture::{Scene, decline, holders, offer},
         transfer,
     };
 
@@ -70,7 +85,12 @@ mod tests {
         let request = |case, etag: &str| DeclineTransferRequest { etag: etag.to_owned(), ..decline(case) };
         scene.refuses_as_every_change((&scene.tokyo_nurse, id), request, transfer::decline).await?;
         let coordinator = scene.prefecture.staff(proto::identity::Role::Coordinator);
+        // Registered by Tokyo, in Osaka, offered by Osaka to a third: Tokyo works on it and is no party.
+        let others = CaseId::parse(&scene.register(&scene.tokyo_nurse).await?.case_id)?;
+        let third = scene.world.body(Kind::HealthCentre, 28).await?;
+        scene.ask(&scene.nurse, offer(others, third), transfer::offer).await?;
         for (caller, refused, code) in [
+            (&scene.tokyo_nurse, decline(others), Code::PermissionDenied),
             (&scene.nurse, decline(quiet), Code::FailedPrecondition),
             (&coordinator, decline(id), Code::PermissionDenied),
         ] {

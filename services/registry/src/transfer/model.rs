@@ -54,6 +54,12 @@ impl Transfer {
     }
 }
 
+/// The relations of a centre at work: one that registered the case or took it over, or one that received its notification (発生届).
+/// Which of them is responsible, the case says.
+pub(super) fn works_on_it(relation: Relation) -> bool {
+    matches!(relation, Relation::ResponsibleCentre | Relation::ReceivingCentre)
+}
+
 /// What accepting does to the relations: the new centre is responsible, and its prefecture sees the case.
 ///
 /// Counted where it was received; worked on by nobody but the new centre. Whoever worked on it until now, be it as the centre
@@ -64,9 +70,8 @@ pub(crate) fn handed_over(
     to: OrganisationId,
     prefecture: Option<OrganisationId>,
 ) -> Vec<Grant> {
-    let works = |relation| matches!(relation, Relation::ResponsibleCentre | Relation::ReceivingCentre);
     let until_now =
-        held.iter().filter(|grant| works(grant.relation) && grant.until.is_none() && grant.organisation_id != to);
+        held.iter().filter(|grant| works_on_it(grant.relation) && grant.until.is_none() && grant.organisation_id != to);
 
     let mut grants = vec![Grant::ended(case, to, Relation::IncomingCentre)];
     for grant in until_now {

@@ -8,7 +8,7 @@ use proto::{
 use runtime::problem::text;
 
 use super::{
-    model::Transfer,
+    model::{Transfer, works_on_it},
     store::{self, REASON},
 };
 use crate::{
@@ -23,7 +23,7 @@ pub(crate) async fn offer(registry: Registry, call: Call<OfferTransferRequest>) 
         return Err(Error::invalid("to_centre_id", "自らの保健所です", "must be another centre"));
     }
 
-    case::change(&registry, &call, &request.case_id, is_responsible, async |change| {
+    case::change(&registry, &call, &request.case_id, works_on_it, async |change| {
         let held = &mut change.held;
         if held.case.responsible_centre != Some(from) {
             return Err(Error::Denied(text(
@@ -53,18 +53,15 @@ fn takes_over(kind: Kind) -> bool {
     matches!(kind, Kind::HealthCentre | Kind::City)
 }
 
-fn is_responsible(relation: Relation) -> bool {
-    relation == Relation::ResponsibleCentre
-}
-
 #[cfg(test)]
 mod tests {
-    use proto::registry::{OfferTransferRequest, Relation, TransferState};
+    use access::CaseId;
+    use proto::registry::{CaseChanged, OfferTransferRequest, Relation, TransferState};
     use testing::{Outcome, Refused as _};
     use tonic::Code;
 
     use crate::{
-        fixture::{Scene, holders, offer, request_id},
+        fixture::{Scene, accept, decline, form, holders, offer, request_id},
         transfer,
     };
 
@@ -82,6 +79,38 @@ mod tests {
         assert_eq!(seen.responsible_centre_id, scene.osaka.id.to_string());
         assert_eq!(holders(&seen, Relation::ResponsibleCentre), [scene.osaka.id.to_string()]);
         assert_eq!(holders(&seen, Relation::IncomingCentre), [scene.tokyo.id.to_string()]);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_case_born_of_a_filing_is_handed_over_like_any_other() -> Outcome {
+        let scene = Scene::new().await?;
+        scene.file(scene.clinic, scene.osaka, None, form()).await?;
+        let announced: Vec<CaseChanged> = scene.world.announced().await?;
+        let id = CaseId::parse(&announced.last().unwrap().case_id)?;
+
+        scene.offer(id).await?;
+        scene.ask(&scene.nurse, decline(id), transfer::decline).await?;
+        assert_eq!(scene.get(&scene.tokyo_nurse, id).await.refused().code(), Code::NotFound, "the offer was withdrawn");
+        scene.offer(id).await?;
+        let case = scene.accept(id).await?;
+        let (osaka, tokyo) = (scene.osaka.id.to_string(), scene.tokyo.id.to_string());
+        assert_eq!(
+            (&case.responsible_centre_id, holders(&case, Relation::ResponsibleCentre)),
+            (&tokyo, vec![tokyo.clone()])
+        );
+        assert_eq!(holders(&case, Relation::FormerCentre), [osaka]);
+        assert!(holders(&case, Relation::ReceivingCentre).is_empty());
+
+        // The former centre neither offers it again nor declines what others offer.
+        let again = scene.ask(&scene.nurse, offer(id, scene.tokyo), transfer::offer).await;
+        assert_eq!(again.refused().code(), Code::PermissionDenied);
+        let back = OfferTransferRequest { to_centre_id: scene.osaka.id.to_string(), ..offer(id, scene.osaka) };
+        scene.ask(&scene.tokyo_nurse, back, transfer::offer).await?;
+        assert_eq!(
+            scene.ask(&scene.nurse, accept(id), transfer::accept).await?.responsible_centre_id,
+            scene.osaka.id.to_string()
+        );
         Ok(())
     }
 
