@@ -143,6 +143,9 @@ def plain(value: object, key: str = "") -> object:
     """An answer without what must differ."""
     if key in OWN or isinstance(value, str) and MOMENT.fullmatch(value):
         return "*"
+    if key in ("field", "message") and isinstance(value, str):
+        # The other one names fields as protobuf does; ours, as JSON does.
+        return re.sub("[A-Z]", lambda letter: f"_{letter[0].lower()}", value)
     if isinstance(value, dict):
         return {name: plain(inner, name) for name, inner in value.items()}
     if isinstance(value, list):
@@ -165,7 +168,11 @@ class Side:
 
     def __init__(self, url: str, ca: str, tokens: dict[str, str | None], through: rest.Door, form: dict) -> None:
         self.door, self.tokens = rest.Door(url, ca), tokens
-        self.case = through.done("POST", "/v1/cases", rest.registration(), tokens["physician"])["caseId"]
+        registration = rest.registration()
+        self.case = through.done("POST", "/v1/cases", registration, tokens["physician"])["caseId"]
+        # A form joins the case it names only where it is about the same person.
+        same = {name: registration["person"][name] for name in ("nameKanji", "nameKana", "birthDate", "phone")}
+        form = {**form, "subject": {**form["subject"], **same}}
         filing = {"requestId": str(uuid.uuid4()), "caseId": self.case, "form": form}
         receipt = through.done("POST", "/v1/notifications", filing, tokens["physician"])
         self.notification = receipt["notificationId"]

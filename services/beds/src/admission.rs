@@ -11,7 +11,7 @@ pub(crate) use change::{Locked, Who, change, coordinates, leave_origin, must_coo
 pub(crate) use get::get;
 pub(crate) use list::list;
 pub(crate) use model::{Admission, AdmissionId, Hold, StayId, held_until};
-pub(crate) use store::{insert, insert_refusal};
+pub(crate) use store::{insert, insert_refusal, lock_open, save};
 pub(crate) use view::{As, REASON, reason_row};
 
 use proto::beds::AdmissionChanged;

@@ -1,15 +1,11 @@
 //! The registry's cases, as far as beds knows them: coded facts and who has which relation.
 
-mod on_changed;
-
 use access::{Caller, CaseId, cases};
 use chassis::Error;
 use proto::{identity::OrganisationKind as Kind, registry::CaseChanged};
 use time::OffsetDateTime;
 
 use crate::service::Beds;
-
-pub(crate) use on_changed::Hears;
 
 /// A case, asked for once where it was not heard of yet.
 ///

@@ -13,7 +13,7 @@ use testing::{Body, World};
 use tonic::Status;
 use uuid::Uuid;
 
-use crate::{MIGRATIONS, capacity, case, coordination, service::Beds, stay};
+use crate::{MIGRATIONS, capacity, coordination, service::Beds, stay};
 
 /// Osaka.
 pub(crate) const PREFECTURE: u8 = 27;
@@ -68,7 +68,7 @@ impl Scene {
             grants: related.iter().map(grant).collect(),
             ..CaseChanged::default()
         };
-        self.world.hear(&case::Hears, &changed).await?;
+        self.world.hear(&coordination::Hears { clock: self.world.clock.clone() }, &changed).await?;
         Ok(id)
     }
 

@@ -35,7 +35,7 @@ const SEALED: &[Sealed] = &[Sealed { place: vault::SIGNING_KEYS, key: Key::Text(
 pub async fn run(mut mount: Mount<NoSettings>) -> anyhow::Result<()> {
     mount.seals(SEALED);
     let beds = service::Beds::new(&mount.base)?;
-    mount.listen(case::Hears)?;
+    mount.listen(coordination::Hears { clock: mount.base.clock.clone() })?;
     mount
         .serve(|routes| {
             routes.add_service(CapacityServiceServer::new(beds.clone())).add_service(AdmissionServiceServer::new(beds))

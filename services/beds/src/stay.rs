@@ -13,13 +13,17 @@ pub(crate) use leave::leave;
 pub(crate) use store::{end, hold};
 
 use chassis::Error;
-use runtime::problem::text;
+use runtime::problem::why;
 
 /// The constraint says that somebody else has the bed.
 pub(crate) fn taken(error: sqlx::Error) -> Error {
     let constraint = error.as_database_error().and_then(|error| error.constraint());
     if constraint == Some("stay_no_overlap") {
-        Error::Precondition(text("その病床・居室は先に確保されました。", "Somebody else has taken that bed."))
+        Error::Precondition(why(
+            "BED_TAKEN",
+            "その病床・居室は先に確保されました。",
+            "Somebody else has taken that bed.",
+        ))
     } else {
         Error::Database(error)
     }

@@ -13,7 +13,7 @@ use runtime::{mesh::Channel, tls};
 use tonic::{Request, metadata::MetadataValue};
 
 pub use calls::{is_passing, pages, patiently};
-pub use session::{Credentials, Session};
+pub use session::{Credentials, Enrolled, Session};
 pub use sign_in::code;
 
 /// A client of the gateway. Clones share the connection, not the session.

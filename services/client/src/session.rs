@@ -18,6 +18,17 @@ pub struct Credentials {
     pub otp_secret: String,
 }
 
+/// What somebody has after the first sign-in. Address and codes are shown this once.
+#[derive(Clone, Debug)]
+pub struct Enrolled {
+    /// What the person signs in with.
+    pub credentials: Credentials,
+    /// The authenticator's address, as a QR code carries it.
+    pub otpauth_url: String,
+    /// Each stands for the authenticator once.
+    pub recovery_codes: Vec<String>,
+}
+
 /// The tokens of a session.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Session {

@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 use tonic::{Code, Status};
 use totp_rs::{Builder, Secret};
 
-use crate::{Client, Credentials, patiently};
+use crate::{Client, Credentials, Enrolled, patiently};
 
 impl Client {
     /// Signs in with both factors, and accepts the terms of use where they are due.
@@ -58,12 +58,7 @@ impl Client {
     ///
     /// # Errors
     /// When the secret was used or has expired, or the password is easy to guess.
-    pub async fn enrol(
-        &mut self,
-        login: &str,
-        initial_secret: &str,
-        new_password: &str,
-    ) -> anyhow::Result<Credentials> {
+    pub async fn enrol(&mut self, login: &str, initial_secret: &str, new_password: &str) -> anyhow::Result<Enrolled> {
         let first = self.first_factor(login, initial_secret, String::new()).await?;
         if first.next_step != i32::from(NextStep::Enrol) {
             bail!("this ID is already enrolled");
@@ -79,7 +74,9 @@ impl Client {
         let tokens = self.second_factor(first.challenge, code).await?;
         self.keep_authenticated(tokens);
         self.accept_terms().await?;
-        Ok(Credentials { login: login.to_owned(), password: new_password.to_owned(), otp_secret: enrolled.otp_secret })
+        let credentials =
+            Credentials { login: login.to_owned(), password: new_password.to_owned(), otp_secret: enrolled.otp_secret };
+        Ok(Enrolled { credentials, otpauth_url: enrolled.otpauth_url, recovery_codes: enrolled.recovery_codes })
     }
 
     /// Accepts the terms of use where they are due, for the person who signed in.

@@ -19,7 +19,8 @@ use crate::{
 
 /// The command line of HER-SYS, an ordinary client of its gateway.
 ///
-/// Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not signed in, 4 not allowed or not found, 5 refused input, 6 try again.
+/// Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not signed in, 4 not allowed or not found, 5 refused or unreadable input, 6 try
+/// again.
 #[derive(Parser)]
 #[command(name = "hersysctl", version)]
 pub struct Cli {
@@ -38,7 +39,8 @@ enum Command {
         #[arg(long)]
         demo: bool,
     },
-    /// First sign-in with the initial secret (standard input: secret, new password); prints the authenticator's secret.
+    /// First sign-in with the initial secret (standard input: secret, new password); prints the authenticator's address and the
+    /// recovery codes, once.
     Enrol { login: String },
     /// End the session.
     SignOut,

@@ -2,7 +2,7 @@
 
 use std::{
     fmt::Arguments,
-    io::{self, BufRead as _, Write as _},
+    io::{self, BufRead as _, IsTerminal as _, Write as _},
 };
 
 use anyhow::{Context as _, bail};
@@ -18,6 +18,25 @@ pub(crate) fn ask(what: &str) -> anyhow::Result<String> {
         bail!("no {what} on standard input");
     }
     Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+/// As [`ask`], and shows nothing of what is typed at a terminal.
+pub(crate) fn ask_secret(what: &str) -> anyhow::Result<String> {
+    if !io::stdin().is_terminal() {
+        return ask(what);
+    }
+    eprint!("{what}: ");
+    io::stderr().flush()?;
+    Ok(rpassword::read_password()?)
+}
+
+/// A new secret; at a terminal, where nobody sees a slip of the finger, it is asked for twice.
+pub(crate) fn ask_new_secret(what: &str) -> anyhow::Result<String> {
+    let secret = ask_secret(what)?;
+    if io::stdin().is_terminal() && ask_secret(&format!("{what} again"))? != secret {
+        bail!("the two entries differ");
+    }
+    Ok(secret)
 }
 
 pub(crate) fn say(text: Arguments<'_>) -> anyhow::Result<()> {

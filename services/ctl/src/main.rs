@@ -10,7 +10,9 @@ async fn main() -> ExitCode {
     match ctl::cli::run(ctl::cli::Cli::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("hersysctl: {error:#}");
+            if !ctl::failure::is_cut_off(&error) {
+                eprintln!("hersysctl: {}", ctl::failure::told(&error));
+            }
             ctl::failure::exit_code(&error)
         }
     }

@@ -73,6 +73,8 @@ impl Authority {
             SanType::IpAddress([127, 0, 0, 1].into()),
             SanType::URI(format!("spiffe://hersys.local/svc/{service}").try_into()?),
         ];
+        // Python 3.13 and `openssl verify -x509_strict` refuse a certificate that does not say whose key signed it (RFC 5280, 4.2.1.1).
+        params.use_authority_key_identifier_extension = true;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         params.not_before = now() - Duration::hours(1);
@@ -90,8 +92,12 @@ impl Authority {
     /// # Errors
     /// Names the one that cannot be made or written.
     pub fn issue_all(&self) -> anyhow::Result<()> {
-        for name in proto::SERVICES.iter().chain(&["gateway", "postgres", "nats", "ops"]) {
-            self.issue(name).with_context(|| format!("issue the certificate of {name}"))?;
+        // Who migrates owns the tables. The serving process must not be able to: it has no such certificate.
+        let migrating = proto::SERVICES.iter().map(|service| format!("{service}-migrate"));
+        let serving =
+            proto::SERVICES.iter().chain(&["gateway", "postgres", "nats", "ops"]).map(|name| (*name).to_owned());
+        for name in serving.chain(migrating) {
+            self.issue(&name).with_context(|| format!("issue the certificate of {name}"))?;
         }
         Ok(())
     }

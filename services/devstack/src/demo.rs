@@ -5,9 +5,10 @@ use std::{collections::BTreeMap, fs};
 use anyhow::Context as _;
 use client::{Client, Credentials, patiently};
 use japan::municipality;
+use prost_types::FieldMask;
 use proto::identity::{
     CreateOrganisationRequest, IssueUserRequest, ListOrganisationsRequest, Organisation, OrganisationKind as Kind,
-    Rights, Role,
+    ResponsiblePerson, Rights, Role, UpdateOrganisationRequest,
 };
 use uuid::Uuid;
 
@@ -88,7 +89,8 @@ pub(crate) async fn load(stack: &Stack) -> anyhow::Result<Demo> {
     let (login, secret) = handed.trim().split_once('\n').context("the first administrator's secret is malformed")?;
     let mut admin = stack.client()?;
     let mut users = Vec::new();
-    let credentials = admin.enrol(login, secret, &password()).await.context("enrol the first administrator")?;
+    let credentials =
+        admin.enrol(login, secret, &password()).await.context("enrol the first administrator")?.credentials;
     users.push(DemoUser {
         credentials, role: role_name(Role::Administrator), organisation: "厚生労働省".to_owned()
     });
@@ -117,7 +119,26 @@ async fn ministry(admin: &Client) -> anyhow::Result<String> {
         async move { organisations.list_organisations(request).await }
     })
     .await?;
-    found.organisations.into_iter().next().map(|o| o.organisation_id).context("there is no ministry")
+    let ministry = found.organisations.into_iter().next().context("there is no ministry")?;
+    // Nobody but its administrator works there before somebody answers for it.
+    let request = UpdateOrganisationRequest {
+        request_id: Uuid::now_v7().to_string(),
+        organisation_id: ministry.organisation_id.clone(),
+        organisation: Some(Organisation { responsible_person: Some(responsible()), ..Organisation::default() }),
+        update_mask: Some(FieldMask { paths: vec!["responsible_person".to_owned()] }),
+        ..UpdateOrganisationRequest::default()
+    };
+    patiently(|| {
+        let (mut organisations, request) = (admin.organisations(), admin.request(request.clone()));
+        async move { organisations.update_organisation(request).await }
+    })
+    .await?;
+    Ok(ministry.organisation_id)
+}
+
+/// システム利用統括責任者 of every organisation of the demo.
+fn responsible() -> ResponsiblePerson {
+    ResponsiblePerson { name: "責任 花子".to_owned(), ..ResponsiblePerson::default() }
 }
 
 async fn create(admin: &Client, plan: &Plan, made: &BTreeMap<String, String>) -> anyhow::Result<String> {
@@ -131,6 +152,7 @@ async fn create(admin: &Client, plan: &Plan, made: &BTreeMap<String, String>) ->
         (codes, _) => codes.iter().map(|code| (*code).to_owned()).collect(),
     };
     let organisation = Organisation {
+        responsible_person: Some(responsible()),
         kind: plan.kind.into(),
         name: plan.name.to_owned(),
         prefecture: plan.prefecture,
@@ -170,7 +192,7 @@ pub(crate) async fn issue(
         async move { users.issue_user(request).await }
     })
     .await?;
-    stack.client()?.enrol(login, &issued.initial_secret, &password()).await
+    Ok(stack.client()?.enrol(login, &issued.initial_secret, &password()).await?.credentials)
 }
 
 /// A random password: the demo's secrets are real, and kept in `stack.json`.

@@ -75,11 +75,7 @@ impl Nats {
         let mut users = String::new();
         for (service, sources) in LISTENS_TO {
             let stream = service.to_uppercase();
-            let mut publish = vec![
-                format!("hersys.{service}.>"),
-                format!("$JS.API.STREAM.INFO.{stream}"),
-                format!("$JS.API.STREAM.CREATE.{stream}"),
-            ];
+            let mut publish = vec![format!("hersys.{service}.>")];
             for source in *sources {
                 let source = source.to_uppercase();
                 publish.extend([
@@ -92,12 +88,10 @@ impl Nats {
                     format!("$JS.ACK.{source}.{service}.>"),
                 ]);
             }
-            let list = publish.iter().map(|subject| format!("\"{subject}\"")).collect::<Vec<_>>().join(", ");
-            writeln!(
-                users,
-                "    {{ user: \"{service}.hersys.internal\", permissions: {{ publish: {{ allow: [{list}] }}, \
-                 subscribe: {{ allow: [\"_INBOX.{service}.>\"] }} }} }}"
-            )?;
+            user(&mut users, service, &publish)?;
+            // Who deploys makes the stream; who serves could make one with settings that go round the permissions of others.
+            let deploy = ["INFO", "CREATE", "UPDATE"].map(|verb| format!("$JS.API.STREAM.{verb}.{stream}"));
+            user(&mut users, &format!("{service}-migrate"), &deploy)?;
         }
         Ok(format!(
             "listen: \"127.0.0.1:{port}\"
@@ -144,6 +138,16 @@ authorization {{
     pub fn stop(&self) -> anyhow::Result<()> {
         process::stop(self.pid, PROGRAM, nix::sys::signal::Signal::SIGTERM, Duration::from_secs(10))
     }
+}
+
+/// Writes what the holder of a certificate may publish. It hears nothing but answers to itself.
+fn user(users: &mut String, name: &str, publish: &[String]) -> std::fmt::Result {
+    let list = publish.iter().map(|subject| format!("\"{subject}\"")).collect::<Vec<_>>().join(", ");
+    writeln!(
+        users,
+        "    {{ user: \"{name}.hersys.internal\", permissions: {{ publish: {{ allow: [{list}] }}, \
+         subscribe: {{ allow: [\"_INBOX.{name}.>\"] }} }} }}"
+    )
 }
 
 #[cfg(test)]

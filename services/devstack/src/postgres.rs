@@ -171,7 +171,7 @@ impl Postgres {
         let mut ident = String::new();
         for service in proto::SERVICES {
             writeln!(hba, "hostssl {service} {service}_owner,{service}_app 127.0.0.1/32 cert map=mesh")?;
-            writeln!(ident, "mesh {service} {service}_owner\nmesh {service} {service}_app")?;
+            writeln!(ident, "mesh {service}-migrate {service}_owner\nmesh {service} {service}_app")?;
         }
         writeln!(hba, "hostssl all postgres 127.0.0.1/32 scram-sha-256")?;
         let settings = format!(

@@ -97,6 +97,11 @@ pub fn kill_family(pid: u32, program: &str) -> anyhow::Result<()> {
     bail!("children of process {pid} ({program}) do not stop")
 }
 
+/// A process and those it started, such as a database server's.
+pub fn family(pid: u32) -> Vec<u32> {
+    std::iter::once(pid).chain(children(pid)).collect()
+}
+
 /// The processes that a process started.
 fn children(pid: u32) -> Vec<u32> {
     let parent_of = |stat: String| stat.rsplit(") ").next()?.split(' ').nth(1)?.parse::<u32>().ok();

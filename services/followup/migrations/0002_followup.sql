@@ -29,6 +29,8 @@ create table slot (
 create unique index slot_open on slot (case_id) where state = 1;
 -- Serves the search for what is overdue.
 create index slot_due on slot (due_at) where state = 1;
+-- What is not kept for ever (see retention.rs).
+create index slot_ended on slot (due_at) where state <> 1;
 
 create table report (
     report_id       uuid        primary key,

@@ -2,6 +2,7 @@
 
 mod hears;
 mod on_changed;
+mod on_filing_to_check;
 mod on_opened_in_emergency;
 
 use access::{
@@ -13,7 +14,7 @@ use proto::{
     options::Group,
     registry::{CaseChanged, Relation},
 };
-use runtime::problem::text;
+use runtime::problem::why;
 use time::OffsetDateTime;
 
 use crate::service::Followup;
@@ -47,7 +48,8 @@ impl Known {
         if self.relations.iter().copied().any(may) {
             return Ok(());
         }
-        Err(Error::Denied(text(
+        Err(Error::Denied(why(
+            "RELATION_DOES_NOT_ALLOW",
             "この方の健康観察に対してこの操作を行う権限がありません。",
             "Your relation to this person does not allow this.",
         )))

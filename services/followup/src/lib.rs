@@ -21,6 +21,7 @@ mod overview;
 mod plan;
 mod release;
 mod report;
+mod retention;
 mod service;
 mod worklist;
 
@@ -51,6 +52,7 @@ const SEALED: &[Sealed] = &[
 /// When something it cannot work without is missing.
 pub async fn run(mut mount: Mount<NoSettings>) -> anyhow::Result<()> {
     mount.seals(SEALED);
+    mount.sweeps(retention::RULES);
     let followup = service::Followup::new(&mount.base)?;
     mount.listen(case::Hears { clock: mount.base.clock.clone() })?;
     plan::start(&followup);

@@ -8,5 +8,5 @@ mod watch;
 
 pub(crate) use list::list;
 pub(crate) use model::{Closing, NewTask, TaskId, owner, workers};
-pub(crate) use store::{add, close, close_opening, lock_opening, relist};
+pub(crate) use store::{add, close, close_notice, lock_notice, relist};
 pub(crate) use watch::{arrived, fresh, watch};

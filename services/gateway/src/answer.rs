@@ -121,8 +121,12 @@ mod tests {
         let told: Value =
             serde_json::from_slice(&error_body(&invalid(&[Violation::new("person.sex", "あ", "a")]))).unwrap();
         assert_eq!(told["code"], json!(3));
-        let violation = &told["details"][0]["fieldViolations"][0];
-        assert_eq!(told["details"][0]["@type"], json!("type.googleapis.com/google.rpc.BadRequest"));
+        let detail = |kind: &str| {
+            let of_kind = |detail: &&Value| detail["@type"] == json!(format!("type.googleapis.com/google.rpc.{kind}"));
+            told["details"].as_array().unwrap().iter().find(of_kind).unwrap()
+        };
+        let violation = &detail("BadRequest")["fieldViolations"][0];
+        assert_eq!(detail("ErrorInfo")["reason"], json!("INVALID_FIELDS"));
         assert_eq!((&violation["field"], &violation["description"]), (&json!("person.sex"), &json!("あ")));
     }
 

@@ -1,6 +1,7 @@
 //! Settings of the gateway.
 
 use clap::Parser;
+use ipnet::IpNet;
 use runtime::config::Common;
 
 /// Settings of the gateway. Every one is a flag and an environment variable.
@@ -15,13 +16,27 @@ pub struct Settings {
     #[arg(long, env = "HERSYS_LIMIT_PER_PRINCIPAL", default_value_t = 50)]
     pub per_principal: u32,
 
-    /// Calls one address may make per second, with bursts of ten seconds' worth. A hospital shares an address.
-    #[arg(long, env = "HERSYS_LIMIT_PER_ADDRESS", default_value_t = 500)]
-    pub per_address: u32,
-
-    /// Anonymous calls (sign-in) one address may make per second, with bursts of ten seconds' worth.
-    #[arg(long, env = "HERSYS_LIMIT_ANONYMOUS", default_value_t = 5)]
+    /// Anonymous calls (sign-in) one address may make per second, with bursts of ten seconds' worth. Whole hospitals and the
+    /// customers of a mobile carrier share an address.
+    #[arg(long, env = "HERSYS_LIMIT_ANONYMOUS", default_value_t = 50)]
     pub anonymous: u32,
+
+    /// The most calls under way of one principal, or of one address without any.
+    #[arg(long, env = "HERSYS_UNDER_WAY", default_value_t = 32)]
+    pub under_way: usize,
+
+    /// The most connections at once. File descriptors may allow fewer.
+    #[arg(long, env = "HERSYS_CONNECTIONS", default_value_t = 10_000)]
+    pub connections: usize,
+
+    /// The most connections of one address (IPv6: of one /64).
+    #[arg(long, env = "HERSYS_CONNECTIONS_PER_ADDRESS", default_value_t = 2_000)]
+    pub connections_per_address: usize,
+
+    /// Load balancers in front of the gateway, as networks. They must send PROXY protocol v2; nobody else's word about an
+    /// address is taken.
+    #[arg(long, env = "HERSYS_PROXY_HOPS", value_delimiter = ',')]
+    pub proxy_hops: Vec<IpNet>,
 
     /// The most calls under way at once. Less urgent calls are refused already at a share of it.
     #[arg(long, env = "HERSYS_IN_FLIGHT", default_value_t = 2_000)]

@@ -13,6 +13,7 @@ use std::{
 
 use access::token::Verifier;
 use http::Response;
+use proto::Rule;
 use runtime::{
     Clock, Shutdown, admin, layers,
     mesh::{Channel, Mesh},
@@ -23,9 +24,7 @@ use runtime::{
 use tonic::{Code, Status, body::Body};
 
 use crate::Settings;
-use limits::{Limits, Place, Watching};
-
-pub(crate) use pass::too_large;
+use limits::{Counted, Limits, Watching, Whose};
 
 /// Metadata that says which service an operation is meant for.
 pub(crate) const SERVICE: &str = "hersys-service";
@@ -35,11 +34,18 @@ tokio::task_local! {
     pub(crate) static PARENT: Option<TraceContext>;
 }
 
+/// A call that may go on once its body has arrived.
 pub(crate) struct Admitted {
+    rule: &'static Rule,
     channel: Channel,
-    life: Duration,
-    place: Place,
+    whose: Whose,
+    /// Counts among the calls of one principal.
+    under_way: Option<Counted>,
     watching: Option<Watching>,
+    arrived: tokio::time::Instant,
+    life: Duration,
+    /// How long its body may take.
+    patience: Duration,
 }
 
 /// The state that all calls share.
@@ -48,7 +54,7 @@ pub(crate) struct Gateway {
     verifier: Verifier,
     limits: Limits,
     pub(crate) body_bytes: usize,
-    ready: OnceLock<admin::Ready>,
+    complaint: OnceLock<admin::Complaint>,
     clock: Clock,
 }
 
@@ -66,19 +72,19 @@ impl Gateway {
             verifier,
             limits: Limits::new(settings),
             body_bytes: settings.body_bytes,
-            ready: OnceLock::new(),
+            complaint: OnceLock::new(),
             clock,
         }
     }
 
-    pub(crate) fn set_ready(&self, ready: admin::Ready) {
-        let _ = self.ready.set(ready);
+    pub(crate) fn set_complaint(&self, complaint: admin::Complaint) {
+        let _ = self.complaint.set(complaint);
     }
 
     /// Whether calls can be checked: identity's keys are known.
     pub(crate) async fn is_ready(&self) -> bool {
-        match self.ready.get() {
-            Some(ready) => ready().await,
+        match self.complaint.get() {
+            Some(complaint) => complaint().await.is_none(),
             None => false,
         }
     }

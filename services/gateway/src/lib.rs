@@ -8,11 +8,12 @@ mod door;
 mod edge;
 mod rest;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use access::token::Verifier;
 use anyhow::Context as _;
 use futures::FutureExt as _;
+use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
@@ -20,12 +21,16 @@ use hyper_util::{
 use runtime::{
     Clock, Shutdown, admin,
     mesh::{Channel, Mesh},
-    server, spans,
+    server::{self, Entrance},
+    spans,
     tls::Tls,
 };
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::Notify};
 
 pub use config::Settings;
+
+/// How long a connection that is turned away may take to read why.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Runs the gateway until it is asked to stop.
 ///
@@ -39,7 +44,8 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> anyhow::Result<()> {
         spans::start("gateway", channel, &shutdown);
     }
     let mesh = Mesh::new(&tls, &settings.common.upstreams())?;
-    let verifier = Verifier::new(mesh.channel("identity")?);
+    let keys_file = settings.common.keys_file.clone();
+    let verifier = Verifier::follow(mesh.channel("identity")?, keys_file, &shutdown);
     let gateway = Arc::new(edge::Gateway::new(&settings, proto::SERVICES, &mesh, verifier.clone(), Clock::system()));
     gateway.keep_limits_small(&shutdown);
 
@@ -47,25 +53,37 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> anyhow::Result<()> {
     let listener = TcpListener::bind(listen).await.with_context(|| format!("listen on {listen}"))?;
     let admin_listen = settings.common.admin_listen;
     let admin_listener = TcpListener::bind(admin_listen).await.with_context(|| format!("listen on {admin_listen}"))?;
-    let ready: admin::Ready = Arc::new(move || {
-        let verifier = verifier.clone();
-        async move { verifier.is_ready().await }.boxed()
+    let complaint: admin::Complaint = Arc::new(move || {
+        let known = verifier.is_ready();
+        async move { (!known).then(|| "identity's keys are not known".to_owned()) }.boxed()
     });
-    admin::serve(admin_listener, &tls, Arc::clone(&ready), &shutdown);
-    gateway.set_ready(ready);
+    admin::serve(admin_listener, &tls, Arc::clone(&complaint), &shutdown);
+    gateway.set_complaint(complaint);
 
-    let mut connections = server::accept(listener, Arc::clone(&tls.edge), &shutdown);
+    let entrance =
+        Entrance::for_everybody(settings.connections, settings.connections_per_address, settings.proxy_hops.clone());
+    let mut connections = server::accept(listener, Arc::clone(&tls.edge), entrance, &shutdown);
     tracing::info!(%listen, "Serving the gateway");
     while let Some(connection) = connections.recv().await {
         let (gateway, stop) = (Arc::clone(&gateway), shutdown.clone());
         shutdown.spawn("edge-connection", async move {
-            let address = connection.peer().address.ip();
-            let service = hyper::service::service_fn(move |request| {
-                let gateway = Arc::clone(&gateway);
-                async move { door::answer(&gateway, request, address).await }
+            let (address, turned_away) = (connection.peer().address.ip(), connection.is_turned_away());
+            let told = Arc::new(Notify::new());
+            let service = hyper::service::service_fn({
+                let told = Arc::clone(&told);
+                move |request: http::Request<Incoming>| {
+                    let (gateway, told) = (Arc::clone(&gateway), Arc::clone(&told));
+                    async move {
+                        if turned_away {
+                            told.notify_one();
+                            return Ok(door::turned_away(request.headers()));
+                        }
+                        door::answer(&gateway, request, address).await
+                    }
+                }
             });
             let mut builder = auto::Builder::new(TokioExecutor::new());
-            builder.http1().timer(TokioTimer::new()).header_read_timeout(std::time::Duration::from_secs(30));
+            builder.http1().timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(30));
             builder
                 .http2()
                 .timer(TokioTimer::new())
@@ -73,7 +91,7 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> anyhow::Result<()> {
                 .initial_stream_window_size(2 << 20)
                 .max_concurrent_streams(1_000)
                 .max_header_list_size(32 << 10)
-                .keep_alive_interval(std::time::Duration::from_secs(20));
+                .keep_alive_interval(Duration::from_secs(20));
             let serving = builder.serve_connection(TokioIo::new(connection), service);
             let mut serving = std::pin::pin!(serving);
             let ended = tokio::select! {
@@ -81,6 +99,11 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> anyhow::Result<()> {
                 () = stop.requested() => {
                     serving.as_mut().graceful_shutdown();
                     serving.await
+                }
+                () = told.notified() => {
+                    serving.as_mut().graceful_shutdown();
+                    // Whoever was turned away is not waited for.
+                    tokio::time::timeout(FAREWELL, serving).await.unwrap_or(Ok(()))
                 }
             };
             if let Err(error) = ended {

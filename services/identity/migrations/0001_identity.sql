@@ -146,7 +146,7 @@ create table refresh_token (
     used_at    timestamptz,
     -- The successor, sealed, so that one lost response can be repeated.
     successor  bytea,
-    created_at timestamptz not null default now()
+    created_at timestamptz not null
 );
 
 -- What opens the door for a patient, fetched from the registry by claim check.
@@ -175,6 +175,8 @@ create table proxy (
     next_try_at  timestamptz not null default '-infinity',
     named_by     uuid        not null,
     named_at     timestamptz not null,
+    -- Absent while the proxy is only proposed.
+    confirmed_at timestamptz,
     dismissed_at timestamptz,
     constraint proxy_access_key unique (access_hash)
 );
@@ -210,12 +212,21 @@ create table message (
     sealed     bytea       not null,
     tries      integer     not null default 0,
     next_at    timestamptz not null,
-    created_at timestamptz not null
+    created_at timestamptz not null,
+    -- When what it says is of no use any more: codes after minutes, secrets after three days.
+    expires_at timestamptz not null
 );
 create index message_newest on message (created_at desc, message_id desc);
 create index message_due on message (next_at);
+create index message_expiry on message (expires_at);
 
 -- Answers that hold a secret are forgotten after some minutes.
 create index request_secret on request (created_at)
     where response is not null
       and rpc in ('IssueUser', 'ResetUser', 'ImportUsers', 'IssuePatientCode', 'NameProxy');
+
+-- What is not kept for ever (see retention.rs).
+create index session_open on session (created_at) where ended_at is null;
+create index session_old on session (created_at);
+create index refresh_token_old on refresh_token (created_at);
+create index refresh_token_session on refresh_token (session_id);

@@ -1,12 +1,13 @@
 //! What the tests of this service begin with: a ministry and a prefecture with a centre and a hospital, and people in them.
 
 use access::{CaseId, UserId, token::Claims};
+use prost::Message as _;
 use proto::{
     identity::{
         AccessRevoked, DisableUserRequest, EnrolRequest, EnrolResponse, IssueUserRequest, IssueUserResponse,
-        ListMessagesRequest, Message, Organisation, OrganisationKind as Kind, RefreshTokensRequest, Rights, Role,
-        SignInPatientRequest, SignInPatientResponse, SignInRequest, SignInResponse, Tokens, User, VerifyOtpRequest,
-        access_revoked::Subject,
+        ListMessagesRequest, Message, Organisation, OrganisationKind as Kind, RefreshTokensRequest, ResponsiblePerson,
+        Rights, Role, SignInPatientRequest, SignInPatientResponse, SignInRequest, SignInResponse, Tokens, User,
+        VerifyOtpRequest, access_revoked::Subject,
     },
     registry::{CaseChanged, PatientCredential},
 };
@@ -241,6 +242,7 @@ fn caller_of(body: Body, role: Role, tokens: &Tokens) -> access::Caller {
 /// No mail server and no font.
 pub(crate) fn post() -> Post {
     Post {
+        show_messages: true,
         smtp: None,
         smtp_ca: None,
         smtp_credentials: None,
@@ -270,7 +272,10 @@ async fn organisation(
         .await?;
     let own = organisation::Body { id: body.id, kind, prefecture, parent_id: parent.map(|parent| parent.id) };
     let mut conn = identity.base.pool.acquire().await?;
-    organisation::add(&mut conn, &told, &own, None).await?;
+    let person = ResponsiblePerson { name: "責任 花子".to_owned(), ..ResponsiblePerson::default() };
+    let sealed =
+        identity.vault().seal(organisation::RESPONSIBLE, body.id.uuid().as_bytes(), &person.encode_to_vec())?;
+    organisation::add(&mut conn, &told, &own, Some(&sealed)).await?;
     Ok(body)
 }
 

@@ -2,17 +2,17 @@
 
 use chassis::Reply;
 use proto::identity::{
-    AcceptTermsRequest, ChangePasswordRequest, ChangePasswordResponse, Contract, CreateContractRequest,
-    CreateOrganisationRequest, CreateServiceAccountRequest, DisableServiceAccountRequest, DisableUserRequest,
-    DismissProxyRequest, DismissProxyResponse, EndContractRequest, EndSessionRequest, EndSessionResponse, EnrolRequest,
-    EnrolResponse, ExchangeAssertionRequest, GetJwksRequest, GetOrganisationRequest, GetTermsRequest,
-    ImportOrganisationsRequest, ImportOrganisationsResponse, ImportUsersRequest, ImportUsersResponse,
-    IssuePatientCodeRequest, IssuePatientCodeResponse, IssueUserRequest, IssueUserResponse, Jwks, ListContractsRequest,
-    ListContractsResponse, ListMessagesRequest, ListMessagesResponse, ListOrganisationsRequest,
-    ListOrganisationsResponse, ListProxiesRequest, ListProxiesResponse, ListSessionsRequest, ListSessionsResponse,
-    ListUsersRequest, ListUsersResponse, NameProxyRequest, NameProxyResponse, Organisation, RefreshTokensRequest,
-    ReplaceRecoveryCodesRequest, ReplaceRecoveryCodesResponse, ReplaceServiceKeysRequest, ResetUserRequest,
-    RevokePatientAccessRequest, RevokePatientAccessResponse, ServiceAccount, SignInPatientRequest,
+    AcceptTermsRequest, ChangePasswordRequest, ChangePasswordResponse, ConfirmProxyRequest, ConfirmProxyResponse,
+    Contract, CreateContractRequest, CreateOrganisationRequest, CreateServiceAccountRequest,
+    DisableServiceAccountRequest, DisableUserRequest, DismissProxyRequest, DismissProxyResponse, EndContractRequest,
+    EndSessionRequest, EndSessionResponse, EnrolRequest, EnrolResponse, ExchangeAssertionRequest, GetJwksRequest,
+    GetOrganisationRequest, GetTermsRequest, ImportOrganisationsRequest, ImportOrganisationsResponse,
+    ImportUsersRequest, ImportUsersResponse, IssuePatientCodeRequest, IssuePatientCodeResponse, IssueUserRequest,
+    IssueUserResponse, Jwks, ListContractsRequest, ListContractsResponse, ListMessagesRequest, ListMessagesResponse,
+    ListOrganisationsRequest, ListOrganisationsResponse, ListProxiesRequest, ListProxiesResponse, ListSessionsRequest,
+    ListSessionsResponse, ListUsersRequest, ListUsersResponse, NameProxyRequest, NameProxyResponse, Organisation,
+    RefreshTokensRequest, ReplaceRecoveryCodesRequest, ReplaceRecoveryCodesResponse, ReplaceServiceKeysRequest,
+    ResetUserRequest, RevokePatientAccessRequest, RevokePatientAccessResponse, ServiceAccount, SignInPatientRequest,
     SignInPatientResponse, SignInRequest, SignInResponse, SignOutRequest, SignOutResponse, StepUpRequest, Terms,
     Tokens, UnlockUserRequest, UpdateOrganisationRequest, UpdateUserRequest, User, VerifyOtpRequest,
     VerifyPatientCodeRequest, VerifyRecoveryCodeRequest, contract_service_server::ContractService,
@@ -199,6 +199,10 @@ impl ProxyService for Identity {
 
     async fn list_proxies(&self, r: Request<ListProxiesRequest>) -> Reply<ListProxiesResponse> {
         self.base.answer(self, r, proxy::list).await
+    }
+
+    async fn confirm_proxy(&self, r: Request<ConfirmProxyRequest>) -> Reply<ConfirmProxyResponse> {
+        self.base.answer(self, r, proxy::confirm).await
     }
 
     async fn dismiss_proxy(&self, r: Request<DismissProxyRequest>) -> Reply<DismissProxyResponse> {

@@ -25,6 +25,7 @@ mod organisation;
 mod patient;
 mod patient_access;
 mod proxy;
+mod retention;
 mod service;
 mod service_account;
 mod session;
@@ -70,13 +71,13 @@ const SLIPS: usize = 64 << 20;
 /// When something it cannot work without is missing.
 pub async fn run(mut mount: Mount<IdentitySettings>) -> anyhow::Result<()> {
     mount.seals(SEALED);
+    mount.sweeps(retention::RULES);
     let identity = service::Identity::new(&mount.base, mount.own.post.clone())?;
     if let Some(file) = &mount.own.bootstrap_file {
-        user::bootstrap(&identity, file).await?;
+        data::pool::patiently(&mount.base.shutdown, || user::bootstrap(&identity, file)).await?;
     }
     mount.listen(patient::Hears::new(&identity))?;
     message::start_courier(&identity)?;
-    message::start_forgetting(&identity);
     mount
         .serve(|routes| {
             routes

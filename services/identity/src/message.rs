@@ -2,14 +2,12 @@
 //! number must reveal nothing.
 
 mod courier;
-mod forget;
 mod keep;
 mod list;
 mod model;
 mod store;
 
 pub(crate) use courier::start_courier;
-pub(crate) use forget::start_forgetting;
 pub(crate) use keep::{initial_secret, one_time_code};
 pub(crate) use list::list;
 pub(crate) use model::is_mail;

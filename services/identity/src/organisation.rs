@@ -11,6 +11,7 @@ mod model;
 mod responsible;
 mod rows;
 mod scope;
+mod standing;
 mod store;
 mod update;
 
@@ -23,5 +24,6 @@ pub(crate) use model::Body;
 pub(crate) use responsible::RESPONSIBLE;
 pub(crate) use rows::ROWS;
 pub(crate) use scope::{all_in_scope, in_scope};
+pub(crate) use standing::{Standing, standing, standings};
 pub(crate) use store::find_body;
 pub(crate) use update::update;

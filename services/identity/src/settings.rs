@@ -16,9 +16,12 @@ pub struct IdentitySettings {
     pub post: Post,
 }
 
-/// How messages leave, and what slips look like. Without a mail server they wait in the local outbox.
+/// How messages leave, and what slips look like. Without a mail server they wait in the local outbox until they expire.
 #[derive(Args, Clone, Debug)]
 pub struct Post {
+    /// Shows an operator the local outbox: codes and initial secrets. For development only.
+    #[arg(long, env = "HERSYS_SHOW_MESSAGES")]
+    pub show_messages: bool,
     /// Mail server, `host:port`; STARTTLS is required.
     #[arg(long, env = "HERSYS_SMTP")]
     pub smtp: Option<String>,

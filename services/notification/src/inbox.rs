@@ -3,18 +3,20 @@
 mod acknowledge;
 mod forward;
 mod list;
+mod pass_on;
 mod store;
 mod watch;
 
 pub(crate) use acknowledge::acknowledge;
 pub(crate) use forward::forward;
 pub(crate) use list::list;
+pub(crate) use pass_on::start_passing_on;
 pub(crate) use watch::watch;
 
 use access::Caller;
 use chassis::{Error, Held, Seen};
 use proto::notification::Notification as View;
-use runtime::problem::text;
+use runtime::problem::why;
 use sqlx::PgConnection;
 
 use crate::filing::{self, Notification, NotificationId};
@@ -30,7 +32,8 @@ async fn lock(conn: &mut PgConnection, caller: &Caller, id: NotificationId) -> R
     if in_inbox {
         return Ok(held);
     }
-    Ok(held.only_repeats(Error::Denied(text(
+    Ok(held.only_repeats(Error::Denied(why(
+        "NOT_IN_YOUR_INBOX",
         "この届出は、あなたの保健所の受信箱にありません。",
         "This notification is not in your centre's inbox.",
     ))))

@@ -37,6 +37,7 @@ const FORMS: usize = 16 << 20;
 pub async fn run(mut mount: Mount<NoSettings>) -> anyhow::Result<()> {
     mount.seals(SEALED);
     let notifications = service::Notifications::new(&mount.base);
+    inbox::start_passing_on(&notifications);
     mount
         .serve(|routes| {
             routes

@@ -54,6 +54,8 @@ create table cases (
 );
 -- Serves matching: the open episodes of a person.
 create index cases_person on cases (person_id, created_at desc);
+-- Serves taking over from a centre that closed.
+create index cases_responsible on cases (responsible_centre, case_id) where outcome = 0;
 
 create table case_test (
     case_id    uuid     not null references cases,
@@ -98,9 +100,14 @@ create table case_grant (
     case_id         uuid        not null references cases,
     organisation_id uuid        not null,
     relation        smallint    not null,
+    -- The only user who holds it (緊急閲覧); nil where all of the organisation do.
+    user_id         uuid        not null,
     since           timestamptz not null,
     until           timestamptz,
-    primary key (case_id, organisation_id, relation)
+    primary key (case_id, organisation_id, relation, user_id),
+    -- One centre is responsible (2) at every moment. Compared at the commit: a hand-over ends one and begins another.
+    constraint case_grant_responsible exclude using btree (case_id with =) where (relation = 2 and until is null)
+        deferrable initially deferred
 );
 
 -- One row per organisation and case it may see, with a copied sort key: every role lists by one index.
@@ -144,3 +151,5 @@ create table emergency_opening (
 );
 -- Serves the list of a case, page by page.
 create index emergency_opening_case on emergency_opening (case_id, at desc, opening_id desc);
+-- Serves the count of a user's day.
+create index emergency_opening_user on emergency_opening (user_id, at);

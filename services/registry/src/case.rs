@@ -24,5 +24,5 @@ pub(crate) use model::{Case, age_band, relation_of_filer};
 pub(crate) use parse::{optional_date, organisation, required_date};
 pub(crate) use register::register;
 pub(crate) use save::{Version, audit_heard, failure, save_all, save_one};
-pub(crate) use store::{find, find_all, lock_all};
+pub(crate) use store::{find, find_all, lock_all, lock_open_of};
 pub(crate) use view::view;

@@ -56,6 +56,7 @@ pub async fn run(mut mount: Mount<NoSettings>) -> anyhow::Result<()> {
     let registry = service::Registry::new(&mount.base);
     mount.listen(filing::Hears::new(&mount.base)?)?;
     mount.listen(stay::Hears)?;
+    transfer::start_taking_over(&registry);
     mount
         .serve(|routes| {
             routes

@@ -12,6 +12,7 @@ mod decline;
 mod model;
 mod offer;
 mod store;
+mod take_over;
 mod view;
 
 pub(crate) use accept::accept;
@@ -19,17 +20,22 @@ pub(crate) use decline::decline;
 pub(crate) use model::Transfer;
 pub(crate) use offer::offer;
 pub(crate) use store::{ANSWER_REASON, REASON, latest_of};
+pub(crate) use take_over::start_taking_over;
 pub(crate) use view::shown;
 
 use access::CaseId;
 use chassis::Error;
-use runtime::problem::text;
+use runtime::problem::why;
 use sqlx::PgConnection;
 
 /// The offer that waits for its answer.
 async fn open(conn: &mut PgConnection, case: CaseId) -> Result<Transfer, Error> {
     let last = latest_of(conn, &[case]).await?.pop();
     last.filter(Transfer::is_open).ok_or_else(|| {
-        Error::Precondition(text("回答待ちの移管はありません。", "No hand-over of this case is waiting for an answer."))
+        Error::Precondition(why(
+            "NO_TRANSFER_PENDING",
+            "回答待ちの移管はありません。",
+            "No hand-over of this case is waiting for an answer.",
+        ))
     })
 }

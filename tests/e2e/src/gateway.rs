@@ -44,6 +44,16 @@ impl World {
 }
 
 impl Gateway {
+    /// Where it answers, `host:port`.
+    pub fn address(&self) -> String {
+        self.stack.gateway.url.trim_start_matches("https://").to_owned()
+    }
+
+    /// The file of the authority that signed its certificate.
+    pub fn ca(&self) -> PathBuf {
+        self.stack.gateway.ca.clone()
+    }
+
     /// A client of this gateway, not signed in.
     ///
     /// # Errors

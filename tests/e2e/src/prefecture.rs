@@ -8,7 +8,7 @@ use japan::municipality;
 use proto::{
     beds::ListAvailabilityRequest,
     followup::GetFollowupRequest,
-    identity::{CreateOrganisationRequest, Organisation, OrganisationKind as Kind, Rights, Role},
+    identity::{CreateOrganisationRequest, Organisation, OrganisationKind as Kind, ResponsiblePerson, Rights, Role},
     notification::GetNotificationRequest,
     registry::{ListCasesRequest, Person},
 };
@@ -65,6 +65,9 @@ impl Prefecture {
 
 async fn create(admin: &Client, prefecture: u8, kind: Kind, parent_id: String) -> anyhow::Result<String> {
     let organisation = Organisation {
+        responsible_person: Some(ResponsiblePerson {
+            name: "責任 花子".to_owned(), ..ResponsiblePerson::default()
+        }),
         kind: kind.into(),
         name: format!("{} {}", kind.as_str_name(), Uuid::now_v7().simple()),
         prefecture: i32::from(prefecture),

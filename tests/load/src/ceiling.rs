@@ -48,8 +48,8 @@ async fn commit_until(pool: PgPool, until: Instant) -> anyhow::Result<u32> {
         let id = Uuid::now_v7();
         let mut tx = pool.begin().await?;
         sqlx::query(
-            "insert into raw_request (user_id, request_id, rpc, body_hash, response)
-             values ($1, $2, 'FileNotification', $3, $4)",
+            "insert into raw_request (user_id, request_id, rpc, body_hash, response, created_at)
+             values ($1, $2, 'FileNotification', $3, $4, now())",
         )
         .bind(organisation)
         .bind(id)

@@ -108,7 +108,7 @@ async fn people(world: &World, count: usize) -> anyhow::Result<Vec<Person>> {
     let mut people = Vec::new();
     for row in issued.rows {
         let mut client = world.stack.client()?;
-        let credentials = client.enrol(&row.login, &row.initial_secret, &Uuid::now_v7().to_string()).await?;
+        let credentials = client.enrol(&row.login, &row.initial_secret, &Uuid::now_v7().to_string()).await?.credentials;
         let request = client.request(ReplaceRecoveryCodesRequest {});
         let codes = client.sessions().replace_recovery_codes(request).await?.into_inner().recovery_codes;
         people.push(Person { client, credentials, codes });

@@ -7,6 +7,7 @@ mod ceiling;
 mod doors;
 mod entry;
 mod storm;
+mod worst;
 
 use std::{collections::HashSet, fs, io::Write as _, time::Duration};
 
@@ -80,6 +81,9 @@ async fn main() -> anyhow::Result<()> {
     report(&mut out, "at 200/s", &at_200)?;
     acknowledged.extend(at_200.acknowledged);
 
+    if let Some(clinic) = clients.first() {
+        worst::measure(&mut out, clinic).await?;
+    }
     let mut sustained = 0.0_f64;
     for rate in cli.rates {
         let phase = storm::run(&clients, rate, seconds, file_one).await?;

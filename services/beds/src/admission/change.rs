@@ -7,9 +7,9 @@ use prost::{Message, Name};
 use proto::{
     beds::{Admission as View, AdmissionChanged, AdmissionState, Capability, Destination},
     options::Group,
-    registry::{CaseChanged, Relation},
+    registry::{CaseChanged, Outcome, Relation},
 };
-use runtime::problem::text;
+use runtime::problem::why;
 use sqlx::PgConnection;
 
 use super::{
@@ -33,6 +33,19 @@ pub(crate) struct Locked {
     pub admission: Admission,
     pub case: CaseChanged,
     pub seen: As,
+}
+
+impl Locked {
+    /// A bed is for somebody whose episode goes on: whoever died or was released waits for none.
+    ///
+    /// # Errors
+    /// When the episode has ended.
+    pub(crate) fn must_go_on(&self) -> Result<(), Error> {
+        if self.case.outcome == i32::from(Outcome::Unspecified) {
+            return Ok(());
+        }
+        Err(Error::Precondition(why("EPISODE_ENDED", "既に転帰が登録されています。", "The episode has ended.")))
+    }
 }
 
 /// Changes an admission, stores and announces it, and answers with the admission as the caller may see it now.
@@ -127,7 +140,8 @@ pub(crate) fn must_coordinate(relations: &Relations) -> Result<(), Error> {
     match &**relations {
         [] => Err(Error::NotFound("case")),
         list if list.iter().copied().any(coordinates) => Ok(()),
-        _ => Err(Error::Denied(text(
+        _ => Err(Error::Denied(why(
+            "NOT_A_COORDINATOR",
             "入院調整を行う権限がありません。",
             "Your organisation may not look for a bed for this person.",
         ))),

@@ -2,7 +2,7 @@
 
 use access::{CaseId, OrganisationId};
 use proto::beds::{AdmissionState as State, Capability, Destination};
-use runtime::problem::{Text, text};
+use runtime::problem::{Why, why};
 use time::{Duration, OffsetDateTime};
 
 data::id!(
@@ -100,7 +100,7 @@ impl Admission {
     ///
     /// # Errors
     /// Unless it waits for one.
-    pub(crate) fn may_be_offered(&self, now: OffsetDateTime) -> Result<(), Text> {
+    pub(crate) fn may_be_offered(&self, now: OffsetDateTime) -> Result<(), Why> {
         self.expect(&[State::Requested], now)
     }
 
@@ -108,7 +108,7 @@ impl Admission {
     ///
     /// # Errors
     /// Unless it waits for one.
-    pub(crate) fn offer(&mut self, facility: OrganisationId, hold: Hold, now: OffsetDateTime) -> Result<(), Text> {
+    pub(crate) fn offer(&mut self, facility: OrganisationId, hold: Hold, now: OffsetDateTime) -> Result<(), Why> {
         self.may_be_offered(now)?;
         self.state = State::Offered;
         self.facility_id = Some(facility);
@@ -123,7 +123,7 @@ impl Admission {
     ///
     /// # Errors
     /// Unless the offer stands.
-    pub(crate) fn accept(&mut self, now: OffsetDateTime) -> Result<(), Text> {
+    pub(crate) fn accept(&mut self, now: OffsetDateTime) -> Result<(), Why> {
         self.expect(&[State::Offered], now)?;
         self.state = State::Accepted;
         self.held_until = None;
@@ -135,7 +135,7 @@ impl Admission {
     ///
     /// # Errors
     /// Unless the offer stands.
-    pub(crate) fn decline(&mut self, now: OffsetDateTime) -> Result<(), Text> {
+    pub(crate) fn decline(&mut self, now: OffsetDateTime) -> Result<(), Why> {
         self.expect(&[State::Offered], now)?;
         self.state = State::Requested;
         self.facility_id = None;
@@ -148,7 +148,7 @@ impl Admission {
     ///
     /// # Errors
     /// Once the patient is there.
-    pub(crate) fn cancel(&mut self, now: OffsetDateTime) -> Result<(), Text> {
+    pub(crate) fn cancel(&mut self, now: OffsetDateTime) -> Result<(), Why> {
         self.expect(&[State::Requested, State::Offered, State::Accepted], now)?;
         // A facility that never accepted has nothing to lose by this, and is not told of it.
         if self.state != State::Accepted {
@@ -164,7 +164,7 @@ impl Admission {
     ///
     /// # Errors
     /// Unless the facility accepted.
-    pub(crate) fn arrive(&mut self, now: OffsetDateTime) -> Result<(), Text> {
+    pub(crate) fn arrive(&mut self, now: OffsetDateTime) -> Result<(), Why> {
         self.expect(&[State::Accepted], now)?;
         self.state = State::Arrived;
         self.arrived_at = Some(now);
@@ -176,7 +176,7 @@ impl Admission {
     ///
     /// # Errors
     /// Unless the patient is there.
-    pub(crate) fn leave(&mut self, destination: Destination, now: OffsetDateTime) -> Result<(), Text> {
+    pub(crate) fn leave(&mut self, destination: Destination, now: OffsetDateTime) -> Result<(), Why> {
         self.expect(&[State::Arrived], now)?;
         self.state = State::Left;
         self.destination = destination;
@@ -190,23 +190,27 @@ impl Admission {
         self.updated_at = now.max(self.updated_at);
     }
 
-    fn expect(&self, states: &[State], now: OffsetDateTime) -> Result<(), Text> {
+    fn expect(&self, states: &[State], now: OffsetDateTime) -> Result<(), Why> {
         let state = self.state_at(now);
         if states.contains(&state) {
             return Ok(());
         }
-        let (ja, en) = match state {
+        let (reason, ja, en) = match state {
             State::Requested if self.state == State::Offered => {
-                ("仮押さえの期限が切れています。", "The hold has run out.")
+                ("HOLD_RAN_OUT", "仮押さえの期限が切れています。", "The hold has run out.")
             }
-            State::Requested => ("受入先を調整中です。", "No bed is held yet."),
-            State::Offered => ("受入機関の回答待ちです。", "A facility has been asked and has not answered."),
-            State::Accepted => ("受入が決まっています。", "A facility has accepted."),
-            State::Arrived => ("既に到着しています。", "The patient has arrived."),
-            State::Left => ("既に退院・退所しています。", "The patient has left."),
-            State::Cancelled | State::Unspecified => ("取り消されています。", "The request was withdrawn."),
+            State::Requested => ("NO_BED_HELD", "受入先を調整中です。", "No bed is held yet."),
+            State::Offered => {
+                ("AWAITING_ANSWER", "受入機関の回答待ちです。", "A facility has been asked and has not answered.")
+            }
+            State::Accepted => ("ACCEPTED", "受入が決まっています。", "A facility has accepted."),
+            State::Arrived => ("ARRIVED", "既に到着しています。", "The patient has arrived."),
+            State::Left => ("LEFT", "既に退院・退所しています。", "The patient has left."),
+            State::Cancelled | State::Unspecified => {
+                ("WITHDRAWN", "取り消されています。", "The request was withdrawn.")
+            }
         };
-        Err(text(ja, en))
+        Err(why(reason, ja, en))
     }
 }
 

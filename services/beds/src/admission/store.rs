@@ -115,6 +115,18 @@ pub(crate) async fn find(conn: &mut PgConnection, id: AdmissionId) -> sqlx::Resu
     Ok(row.map(Admission::from))
 }
 
+/// The admissions of some cases that are not over, locked in the order in which everybody locks.
+pub(crate) async fn lock_open(conn: &mut PgConnection, cases: &[CaseId]) -> sqlx::Result<Vec<Admission>> {
+    let rows: Vec<Row> = sqlx::query_as(formatcp!(
+        "select * from admission where case_id = any($1) and state between {REQUESTED} and {ARRIVED}
+         order by admission_id for update"
+    ))
+    .bind(cases)
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(Admission::from).collect())
+}
+
 /// Where a person lies now, besides an admission under way, locked.
 pub(crate) async fn lock_present(conn: &mut PgConnection, case: CaseId) -> sqlx::Result<Option<Admission>> {
     let row: Option<Row> =

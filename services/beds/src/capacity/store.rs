@@ -4,6 +4,7 @@ use access::OrganisationId;
 use const_format::formatcp;
 use data::Code;
 use proto::beds::{AdmissionState, Capability};
+use runtime::clock::day_in_japan;
 use sqlx::{FromRow, PgConnection};
 use time::OffsetDateTime;
 
@@ -123,8 +124,12 @@ pub(crate) async fn ranked(
 ) -> sqlx::Result<Vec<Room>> {
     let rows: Vec<RoomRow> = sqlx::query_as(formatcp!(
         "select * from (
-             select c.*, s.occupied, s.held, c.ready - s.occupied - s.held as balance from capacity c, {TAKEN}
+             select c.*, s.occupied, s.held, c.ready - s.occupied - s.held as balance
+             from capacity c join directory d on d.organisation_id = c.facility_id, {TAKEN}
              where c.prefecture = $1 and c.capability = $2
+               -- A closed house has no free beds.
+               and not d.suspended and coalesce(d.valid_from, $7) <= $7 and coalesce(d.valid_until, $7) >= $7
+               and coalesce(d.opens_on, $7) <= $7
          ) r
          where balance < $4 or (balance = $4 and facility_id > $5)
          order by balance desc, facility_id limit $6"
@@ -135,6 +140,7 @@ pub(crate) async fn ranked(
     .bind(after.0)
     .bind(after.1)
     .bind(limit)
+    .bind(day_in_japan(now))
     .fetch_all(conn)
     .await?;
     Ok(rows.into_iter().map(Room::from).collect())

@@ -1,9 +1,8 @@
 //! `OfferBed`: a bed of a facility is held for a while, and the facility is asked.
 
-use access::OrganisationId;
 use chassis::{Call, Error};
 use proto::beds::{Admission, OfferBedRequest};
-use runtime::problem::text;
+use runtime::{clock::day_in_japan, problem::why};
 
 use crate::{
     admission::{self, Hold, Who, held_until},
@@ -16,10 +15,11 @@ pub(crate) async fn offer(beds: Beds, call: Call<OfferBedRequest>) -> Result<Adm
     let request = &call.request;
     admission::change(&beds, &call, &request.admission_id, Who::Coordinator, async |change| {
         let (id, capability, now) = (change.held.admission.id, change.held.admission.capability, change.now);
-        let facility = OrganisationId::parse(&request.facility_id)
-            .ok()
-            .and_then(|id| beds.base.directory.get(id))
-            .filter(|entry| capacity::has(entry.kind, capability))
+        change.held.must_go_on()?;
+        let facility = beds
+            .base
+            .directory
+            .addressee(&request.facility_id, |kind| capacity::has(kind, capability), day_in_japan(now))
             .map(|entry| entry.id)
             .ok_or_else(no_such_beds)?;
 
@@ -29,7 +29,8 @@ pub(crate) async fn offer(beds: Beds, call: Call<OfferBedRequest>) -> Result<Adm
         let Some((stay_id, bed_number)) =
             stay::hold(&mut change.tx, id, facility, capability, (now, until)).await.map_err(stay::taken)?
         else {
-            return Err(Error::Precondition(text(
+            return Err(Error::Precondition(why(
+                "NO_BED_FREE",
                 "空いている病床・居室がありません。",
                 "No bed of this kind is free there.",
             )));
@@ -43,8 +44,8 @@ pub(crate) async fn offer(beds: Beds, call: Call<OfferBedRequest>) -> Result<Adm
 fn no_such_beds() -> Error {
     Error::invalid(
         "facility_id",
-        "該当する病床・居室のある機関ではありません",
-        "must be a facility with beds of this kind",
+        "該当する病床・居室のある、利用中の機関ではありません",
+        "must be a facility with beds of this kind that is open",
     )
 }
 

@@ -7,7 +7,7 @@ use proto::{
     beds::{Admission as View, RequestAdmissionRequest},
     registry::{CaseChanged, Outcome},
 };
-use runtime::problem::text;
+use runtime::problem::why;
 
 use crate::{
     admission::{self, Admission, As, Locked, must_coordinate},
@@ -22,7 +22,11 @@ pub(crate) async fn request(beds: Beds, call: Call<RequestAdmissionRequest>) -> 
     let relations = cases::relations(&case, caller, &beds.base.directory, now);
     must_coordinate(&relations)?;
     if case.outcome != i32::from(Outcome::Unspecified) {
-        return Err(Error::Precondition(text("既に転帰が登録されています。", "The episode has ended.")));
+        return Err(Error::Precondition(why(
+            "EPISODE_ENDED",
+            "既に転帰が登録されています。",
+            "The episode has ended.",
+        )));
     }
 
     let seen = Seen::by(&relations, [case_id]);
@@ -33,7 +37,8 @@ pub(crate) async fn request(beds: Beds, call: Call<RequestAdmissionRequest>) -> 
         let capability = data::code(call.request.capability);
         let admission = Admission::requested(case_id, capability, prefecture, caller.organisation_id, now);
         if !admission::insert(conn, &admission).await? {
-            return Err(Error::Precondition(text(
+            return Err(Error::Precondition(why(
+                "ALREADY_SOUGHT",
                 "この方の入院・入所は既に調整中です。",
                 "An admission request of this person is already open.",
             )));
@@ -69,7 +74,7 @@ mod tests {
 
     use super::request;
     use crate::{
-        case,
+        coordination,
         fixture::{PREFECTURE, Scene, request_id},
     };
 
@@ -117,7 +122,7 @@ mod tests {
             }],
             ..CaseChanged::default()
         };
-        scene.world.hear(&case::Hears, &event).await?;
+        scene.world.hear(&coordination::Hears { clock: scene.world.clock.clone() }, &event).await?;
 
         let (physician, former) = (clinic.staff(Role::Physician), neighbour.staff(Role::Nurse));
         for (what, caller, case_id, code) in [

@@ -11,6 +11,7 @@ use crate::{
 
 pub(crate) async fn accept(beds: Beds, call: Call<AcceptAdmissionRequest>) -> Result<Admission, Error> {
     admission::change(&beds, &call, &call.request.admission_id, Who::Facility, async |change| {
+        change.held.must_go_on()?;
         change.held.admission.accept(change.now).map_err(Error::Precondition)?;
         if let Some(id) = change.held.admission.stay_id {
             store::keep(&mut change.tx, id).await.map_err(taken)?;

@@ -10,6 +10,7 @@ use crate::{
 
 pub(crate) async fn arrive(beds: Beds, call: Call<ConfirmArrivalRequest>) -> Result<Admission, Error> {
     admission::change(&beds, &call, &call.request.admission_id, Who::Facility, async |change| {
+        change.held.must_go_on()?;
         let (case_id, capability) = (change.held.admission.case_id, change.held.admission.capability);
         admission::leave_origin(&mut change.tx, case_id, capability, change.now).await?;
         change.held.admission.arrive(change.now).map_err(Error::Precondition)

@@ -11,12 +11,12 @@ use uuid::Uuid;
 
 pub use super::csv_import::Imported;
 use super::csv_import::parts;
-use crate::console::say;
+use crate::{console::say, failure::Usage};
 
 pub(crate) async fn print_all(client: &Client, kind: Option<&str>) -> anyhow::Result<()> {
     let kind = match kind {
         Some(name) => OrganisationKind::from_str_name(&format!("ORGANISATION_KIND_{}", name.to_uppercase()))
-            .with_context(|| format!("there is no kind {name}"))?,
+            .ok_or_else(|| Usage(format!("there is no kind {name}")))?,
         None => OrganisationKind::Unspecified,
     };
     for organisation in list(client, kind).await? {

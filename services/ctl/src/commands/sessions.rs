@@ -6,7 +6,7 @@ use runtime::Clock;
 use uuid::Uuid;
 
 use crate::{
-    console::{ask, print_json, say},
+    console::{ask, ask_new_secret, ask_secret, print_json, say},
     target::Target,
 };
 
@@ -15,7 +15,7 @@ pub(crate) async fn sign_in(target: &Target, login: &str, demo: bool) -> anyhow:
     if demo {
         client.sign_in(&target.demo_user(login)?).await?;
     } else {
-        let password = ask("password")?;
+        let password = ask_secret("password")?;
         let code = ask("one-time code")?;
         let credentials = Credentials { login: login.to_owned(), password, otp_secret: String::new() };
         client.sign_in_with(&credentials, code).await?;
@@ -30,11 +30,18 @@ pub(crate) async fn sign_in(target: &Target, login: &str, demo: bool) -> anyhow:
 
 pub(crate) async fn enrol(target: &Target, login: &str) -> anyhow::Result<()> {
     let mut client = target.client()?;
-    let secret = ask("initial secret")?;
-    let password = ask("new password")?;
-    let credentials = client.enrol(login, &secret, &password).await?;
-    target.keep(&client)?;
-    say(format_args!("enrolled; authenticator secret: {}", credentials.otp_secret))
+    let secret = ask_secret("initial secret")?;
+    let password = ask_new_secret("new password")?;
+    let enrolled = client.enrol(login, &secret, &password).await?;
+    // Shown before anything else can fail: nobody sees them twice.
+    say(format_args!("Enrolled as {login}."))?;
+    say(format_args!("Add this to your authenticator app now; it is shown this once:\n  {}", enrolled.otpauth_url))?;
+    say(format_args!("  by hand: {}", enrolled.credentials.otp_secret))?;
+    say(format_args!("Keep these recovery codes apart from your phone. Each stands for a one-time code once:"))?;
+    for code in &enrolled.recovery_codes {
+        say(format_args!("  {code}"))?;
+    }
+    target.keep(&client)
 }
 
 pub(crate) async fn sign_out(target: &Target) -> anyhow::Result<()> {

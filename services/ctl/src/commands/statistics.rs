@@ -2,13 +2,14 @@
 
 use std::io::{self, Write};
 
-use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use client::Client;
-use proto::statistics::{Dimension, QueryCasesRequest, QueryCasesResponse};
+use proto::statistics::{Dimension, QueryCasesRequest, QueryCasesResponse, Row};
 use runtime::clock;
 use serde_json::json;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+use crate::failure::Usage;
 
 #[derive(Args)]
 pub(crate) struct Statistics {
@@ -53,7 +54,9 @@ pub(crate) async fn query(client: &Client, args: &Statistics) -> anyhow::Result<
         None => None,
         Some(text) => {
             let at = OffsetDateTime::parse(text, &Rfc3339);
-            Some(clock::to_proto(at.context("--as-of must be a moment, such as 2020-06-01T12:00:00Z")?))
+            Some(clock::to_proto(
+                at.map_err(|_| Usage("--as-of must be a moment, such as 2020-06-01T12:00:00Z".to_owned()))?,
+            ))
         }
     };
     let request = QueryCasesRequest {
@@ -95,6 +98,11 @@ pub(crate) enum Format {
     Json,
 }
 
+/// A figure, or that it is too small to be told.
+fn told(row: &Row) -> String {
+    if row.withheld { "<10".to_owned() } else { row.count.to_string() }
+}
+
 /// Prints an answer under the names of its dimensions.
 fn print(out: &mut impl Write, names: &[String], answer: &QueryCasesResponse, format: Format) -> anyhow::Result<()> {
     let as_of = answer.as_of_time.as_ref().and_then(clock::from_proto).map(|at| at.format(&Rfc3339)).transpose()?;
@@ -105,7 +113,7 @@ fn print(out: &mut impl Write, names: &[String], answer: &QueryCasesResponse, fo
                 for (key, name) in row.keys.iter().zip(names) {
                     write!(out, "{key:<width$}  ", width = name.len().max(12))?;
                 }
-                writeln!(out, "{:>9}", row.count)?;
+                writeln!(out, "{:>9}", told(row))?;
             }
             let total: i64 = answer.rows.iter().map(|row| row.count).sum();
             writeln!(out, "total {total}, as of {as_of}")?;
@@ -114,13 +122,17 @@ fn print(out: &mut impl Write, names: &[String], answer: &QueryCasesResponse, fo
             let mut writer = csv::Writer::from_writer(out);
             writer.write_record(names.iter().map(String::as_str).chain(["count"]))?;
             for row in &answer.rows {
-                let count = row.count.to_string();
+                let count = told(row);
                 writer.write_record(row.keys.iter().map(String::as_str).chain([count.as_str()]))?;
             }
             writer.flush()?;
         }
         Format::Json => {
-            let rows: Vec<_> = answer.rows.iter().map(|row| json!({ "keys": row.keys, "count": row.count })).collect();
+            let rows: Vec<_> = answer
+                .rows
+                .iter()
+                .map(|row| json!({ "keys": row.keys, "count": row.count, "withheld": row.withheld }))
+                .collect();
             writeln!(out, "{}", json!({ "dimensions": names, "as_of": as_of, "rows": rows }))?;
         }
     }
@@ -135,10 +147,11 @@ mod tests {
 
     #[test]
     fn csv_has_a_head_and_one_line_a_row() {
-        let rows = vec![Row { keys: vec!["2020-05-13".to_owned()], count: 7 }];
+        let row = |day: &str, count, withheld| Row { keys: vec![day.to_owned()], count, withheld };
+        let rows = vec![row("2020-05-13", 7, false), row("2020-05-14", 0, true)];
         let answer = QueryCasesResponse { rows, as_of_time: None, watermark_time: None };
         let mut out = Vec::new();
         print(&mut out, &["report-date".to_owned()], &answer, Format::Csv).unwrap();
-        assert_eq!(String::from_utf8(out).unwrap(), "report-date,count\n2020-05-13,7\n");
+        assert_eq!(String::from_utf8(out).unwrap(), "report-date,count\n2020-05-13,7\n2020-05-14,<10\n");
     }
 }

@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 pub use super::csv_import::Imported;
 use super::csv_import::{ROWS, parts};
-use crate::{console::say, secret_file};
+use crate::{console::say, failure::Usage, secret_file};
 
 #[derive(Subcommand)]
 pub(crate) enum Users {
@@ -219,7 +219,7 @@ pub async fn update(
     let named = [("role", role.is_some()), ("hidden_groups", hidden_groups.is_some())];
     let paths: Vec<String> = named.into_iter().filter(|(_, named)| *named).map(|(path, _)| path.to_owned()).collect();
     if paths.is_empty() {
-        bail!("nothing to change: name a role or field groups");
+        return Err(Usage("nothing to change: name a role or field groups".to_owned()).into());
     }
 
     let request = UpdateUserRequest {
@@ -273,10 +273,10 @@ pub async fn disable(client: &Client, user_id: &str) -> anyhow::Result<User> {
 /// A role by its name in lower case: `nurse`, `lodging_officer`.
 fn role(name: &str) -> anyhow::Result<Role> {
     let full = format!("ROLE_{}", name.to_uppercase().replace('-', "_"));
-    Role::from_str_name(&full).with_context(|| format!("there is no role {name}"))
+    Ok(Role::from_str_name(&full).ok_or_else(|| Usage(format!("there is no role {name}")))?)
 }
 
 fn group(name: &str) -> anyhow::Result<Group> {
     let full = format!("GROUP_{}", name.to_uppercase().replace('-', "_"));
-    Group::from_str_name(&full).with_context(|| format!("there is no field group {name}"))
+    Ok(Group::from_str_name(&full).ok_or_else(|| Usage(format!("there is no field group {name}")))?)
 }

@@ -189,13 +189,14 @@ impl Change {
 }
 
 async fn figures(client: &Client) -> anyhow::Result<(SummaryRow, CareRow)> {
-    let summary =
-        client.statistics().get_summary(client.request(GetSummaryRequest { as_of_time: None })).await?.into_inner();
     let care = client
         .statistics()
         .get_care_status(client.request(GetCareStatusRequest { as_of_time: None }))
         .await?
         .into_inner();
+    // Of the same moment: who is told beside whom must not contradict.
+    let same = GetSummaryRequest { as_of_time: care.as_of_time };
+    let summary = client.statistics().get_summary(client.request(same)).await?.into_inner();
     Ok((summary.nation.unwrap_or_default(), care.total.unwrap_or_default()))
 }
 

@@ -101,7 +101,7 @@ impl Row {
                 case_id: String::new(),
                 etag: String::new(),
                 outcome: Outcome::Released.into(),
-                outcome_date: String::new(),
+                ..RecordOutcomeRequest::default()
             }),
         }
     }

@@ -1,6 +1,6 @@
 //! Processes of the stack: started, killed as a power cut would, and waited for.
 
-use std::{process::Command, time::Duration};
+use std::{path::Path, process::Command, time::Duration};
 
 use anyhow::{Context as _, bail};
 use nix::sys::signal::Signal;
@@ -49,7 +49,9 @@ impl Stack {
     pub fn start_nats(&mut self) -> anyhow::Result<()> {
         let files = Authority::open(&self.certs)?.files("nats");
         self.nats.start(&self.tools.clone(), &files)?;
-        self.save()
+        self.save()?;
+        // The streams are the deployment's: it makes them again if the storage is gone.
+        proto::SERVICES.iter().try_for_each(|service| self.migrate(service))
     }
 
     /// Kills PostgreSQL with all its processes, as a power cut would.
@@ -84,6 +86,7 @@ impl Stack {
             .env("HERSYS_TLS_KEY", self.certs.join(format!("{name}.key")))
             .env("HERSYS_UPSTREAMS", upstreams.join(","))
             .env("HERSYS_NATS_URL", format!("tls://127.0.0.1:{}", self.nats.port))
+            .env("HERSYS_KEYS_FILE", self.run.join(format!("keys/{name}.jwks")))
             .env("HERSYS_FONT", self.tools.join("ipaexg.ttf"))
             .env("HERSYS_ADDRESS", format!("{}/", self.gateway.url))
             .envs(self.environment.iter().cloned());
@@ -93,13 +96,18 @@ impl Stack {
                 .env("HERSYS_KEK_FILE", self.run.join(format!("keys/{name}.kek")));
         }
         if name == "identity" {
+            // There is no mail server here: people read their codes in the outbox.
+            command.env("HERSYS_SHOW_MESSAGES", "true");
             command.env("HERSYS_BOOTSTRAP_FILE", self.run.join("keys/bootstrap"));
         }
         Ok(command)
     }
 
     pub(super) fn migrate(&self, name: &str) -> anyhow::Result<()> {
-        let done = self.command(name)?.arg("migrate").output().with_context(|| format!("run {name} migrate"))?;
+        let owner = Authority::open(&self.certs)?.files(&format!("{name}-migrate"));
+        let mut command = self.command(name)?;
+        command.arg("migrate").env("HERSYS_TLS_CERT", owner.cert).env("HERSYS_TLS_KEY", owner.key);
+        let done = command.output().with_context(|| format!("run {name} migrate"))?;
         if !done.status.success() {
             bail!("{name} migrate failed: {}", String::from_utf8_lossy(&done.stderr).trim());
         }
@@ -109,23 +117,32 @@ impl Stack {
     /// Waits until every process says that it is ready, the gateway last.
     ///
     /// # Errors
-    /// Names the process that is not ready, and its log.
+    /// Names the process that stopped or is not ready, what it says, and its log.
     pub async fn wait_until_ready(&self, patience: Duration) -> anyhow::Result<()> {
-        for (name, process) in &self.services {
-            let started = tokio::time::Instant::now();
+        let started = tokio::time::Instant::now();
+        for name in self.services.keys() {
             loop {
-                if self.admin(name, "/readyz").await.is_ok_and(|(status, _)| status == 200) {
-                    break;
-                }
-                if !self.is_alive(name) {
-                    bail!("{name} stopped; its log is {}", process.log.display());
+                let said = match self.admin(name, "/readyz").await {
+                    Ok((200, _)) => break,
+                    Ok((_, said)) => said.trim().to_owned(),
+                    Err(error) => format!("{error:#}"),
+                };
+                // The others wait for it in vain.
+                if let Some((stopped, process)) = self.services.iter().find(|(name, _)| !self.is_alive(name)) {
+                    bail!("{stopped} stopped: {}; its log is {}", last_line(&process.log), process.log.display());
                 }
                 if started.elapsed() > patience {
-                    bail!("{name} is not ready after {} s; its log is {}", patience.as_secs(), process.log.display());
+                    bail!("{name} is not ready after {} s: {said}", patience.as_secs());
                 }
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }
         Ok(())
     }
+}
+
+/// The last line of a log, which says why its process ended.
+fn last_line(log: &Path) -> String {
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    text.lines().next_back().unwrap_or("without a word").to_owned()
 }

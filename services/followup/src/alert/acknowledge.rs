@@ -21,7 +21,7 @@ use crate::{
 /// What is acknowledged.
 enum Acknowledged {
     Alert(Alert),
-    Opening(TaskId),
+    Notice(TaskId),
 }
 
 pub(crate) async fn acknowledge(followup: Followup, call: Call<AcknowledgeAlertRequest>) -> Result<View, Error> {
@@ -35,8 +35,8 @@ pub(crate) async fn acknowledge(followup: Followup, call: Call<AcknowledgeAlertR
                 store::take(&mut change.tx, alert).await?;
                 shown(alert)
             }
-            Acknowledged::Opening(task) => {
-                worklist::close_opening(&mut change.tx, *task, user, change.now).await?;
+            Acknowledged::Notice(task) => {
+                worklist::close_notice(&mut change.tx, *task, user, change.now).await?;
                 View { alert_id: id.to_string(), owner_user_id: user.to_string(), ..View::default() }
             }
         };
@@ -57,11 +57,11 @@ async fn lock(
         return Ok(Held::new(Acknowledged::Alert(alert), seen).version(version));
     }
     let task = TaskId::from(id.uuid());
-    let opening = worklist::lock_opening(conn, task).await?.ok_or(Error::NotFound("alert"))?;
-    let seen = seen(followup, call, conn, opening.case_id, is_told).await?;
-    let held = Held::new(Acknowledged::Opening(task), seen);
+    let notice = worklist::lock_notice(conn, task).await?.ok_or(Error::NotFound("alert"))?;
+    let seen = seen(followup, call, conn, notice.case_id, is_told).await?;
+    let held = Held::new(Acknowledged::Notice(task), seen);
     // One centre has seen it for all; whoever repeats the request gets the answer again.
-    Ok(if opening.is_closed { held.only_repeats(Error::NotFound("alert")) } else { held })
+    Ok(if notice.is_closed { held.only_repeats(Error::NotFound("alert")) } else { held })
 }
 
 /// How the caller stands to a case. Without one of these relations there is no alert for the caller.
@@ -79,7 +79,7 @@ async fn seen(
     if relations.iter().copied().any(may) { Ok(Seen::by(&relations, [case_id])) } else { Err(Error::NotFound("alert")) }
 }
 
-/// Relations that are told of an opening in an emergency.
+/// Relations that are told of an opening in an emergency, and of a filing to check.
 fn is_told(relation: Relation) -> bool {
     matches!(relation, Relation::ResponsibleCentre | Relation::ReceivingCentre)
 }

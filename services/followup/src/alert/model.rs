@@ -7,7 +7,7 @@ use proto::{
     followup::{AlertLevel, Answer, HealthReport, WarningSign},
     registry::CaseChanged,
 };
-use runtime::problem::{Text, text};
+use runtime::problem::{Text, Why, text, why};
 use serde::Deserialize;
 use time::OffsetDateTime;
 
@@ -56,11 +56,13 @@ impl Alert {
     ///
     /// # Errors
     /// Where a colleague took it.
-    pub(crate) fn take(&mut self, user: UserId, now: OffsetDateTime) -> Result<(), Text> {
+    pub(crate) fn take(&mut self, user: UserId, now: OffsetDateTime) -> Result<(), Why> {
         match self.taken_by {
-            Some(owner) if owner != user => {
-                Err(text("他の担当者が対応しています。", "A colleague has taken this alert already."))
-            }
+            Some(owner) if owner != user => Err(why(
+                "TAKEN_BY_COLLEAGUE",
+                "他の担当者が対応しています。",
+                "A colleague has taken this alert already.",
+            )),
             Some(_) => Ok(()),
             None => {
                 self.version += 1;

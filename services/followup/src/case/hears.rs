@@ -2,11 +2,11 @@
 
 use async_trait::async_trait;
 use data::{Event, Failure, Projection};
-use proto::registry::{CaseChanged, CaseOpenedInEmergency};
+use proto::registry::{CaseChanged, CaseOpenedInEmergency, FilingToCheck};
 use runtime::Clock;
 use sqlx::PgConnection;
 
-use super::{on_changed, on_opened_in_emergency};
+use super::{on_changed, on_filing_to_check, on_opened_in_emergency};
 
 /// Hears the registry.
 pub(crate) struct Hears {
@@ -30,7 +30,9 @@ impl Projection for Hears {
         let versions: Vec<CaseChanged> = Event::read_all(events)?;
         on_changed::take(tx, &versions, now).await?;
         let openings: Vec<CaseOpenedInEmergency> = Event::read_all(events)?;
-        on_opened_in_emergency::tell(tx, &openings, now).await
+        on_opened_in_emergency::tell(tx, &openings, now).await?;
+        let checks: Vec<FilingToCheck> = Event::read_all(events)?;
+        on_filing_to_check::tell(tx, &checks, now).await
     }
 
     /// Plans and reports are follow-up's own record: nothing is thrown away.

@@ -29,7 +29,7 @@ pub(super) async fn tell(
         tasks.push(NewTask {
             id: TaskId::parse(&opening.opening_id).map_err(dead)?,
             case_id: *case_id,
-            kind: TaskKind::EmergencyAccess,
+            kind: if opening.among_many { TaskKind::EmergencyAccessOfMany } else { TaskKind::EmergencyAccess },
             since,
             workers: known.get(case_id).map(|case| worklist::workers(case, since)).unwrap_or_default(),
         });
@@ -55,6 +55,23 @@ mod tests {
         let tasks = scene.tasks(&scene.nurse).await?;
         assert_eq!((tasks[0].kind, &tasks[0].task_id), (TaskKind::EmergencyAccess.into(), &opening));
         assert!(scene.tasks(&scene.stranger).await?.is_empty());
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn one_among_many_comes_before_all_others() -> Outcome {
+        let scene = Scene::new().await?;
+        let case_id = scene.case().await?;
+        let many = CaseOpenedInEmergency {
+            case_id: case_id.to_string(),
+            opening_id: uuid::Uuid::now_v7().to_string(),
+            open_time: None,
+            among_many: true,
+        };
+        scene.world.hear(&scene.hears(), &many).await?;
+        scene.open_in_emergency(case_id).await?;
+        let kinds: Vec<i32> = scene.tasks(&scene.nurse).await?.iter().map(|task| task.kind).collect();
+        assert_eq!(kinds, [TaskKind::EmergencyAccessOfMany.into(), TaskKind::EmergencyAccess.into()]);
         Ok(())
     }
 

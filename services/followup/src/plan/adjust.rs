@@ -3,7 +3,7 @@
 use access::classes;
 use chassis::{Call, Change, Error, Held};
 use proto::followup::{AdjustPlanRequest, Plan as View};
-use runtime::{clock::from_proto, problem::text};
+use runtime::{clock::from_proto, problem::why};
 use sqlx::PgConnection;
 use time::{Duration, OffsetDateTime};
 
@@ -43,7 +43,8 @@ async fn agree(change: &mut Change<Option<Plan>>, request: &AdjustPlanRequest) -
     let next = next_due_time(request, now)?;
     let plan = change.held.take();
     let Some((plan, awaited)) = plan.and_then(|plan| plan.awaited.map(|slot| (plan, slot))) else {
-        return Err(Error::Precondition(text(
+        return Err(Error::Precondition(why(
+            "NOT_UNDER_OBSERVATION",
             "健康観察中ではないため、変更できません。",
             "No report is awaited of this person.",
         )));

@@ -31,7 +31,8 @@ pub(crate) fn start(followup: &Followup) {
     let (followup, stop) = (followup.clone(), followup.base.shutdown.clone());
     stop.clone().spawn("overdue", async move {
         loop {
-            match pass(&followup).await {
+            let passed = if followup.base.pulses.may_act() { pass(&followup).await } else { Ok(0) };
+            match passed {
                 Ok(handled) if handled >= usize::from(BATCH) => continue,
                 Ok(_) => {}
                 Err(error) => tracing::warn!(error = %error, "Could not look for overdue reports"),

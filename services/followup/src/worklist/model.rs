@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 data::id!(
-    /// A task. An alert's carries the alert's id, that of an opening in an emergency the opening's.
+    /// A task. An alert's carries the alert's id, that of an opening in an emergency the opening's, that of a filing the check's.
     TaskId,
     "task"
 );
@@ -36,9 +36,9 @@ pub(crate) struct Task {
     pub taken_by: Option<UserId>,
 }
 
-/// An opening in an emergency, as far as its task tells.
+/// A task that tells of something: an opening in an emergency, a filing to check.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Opening {
+pub(crate) struct Notice {
     pub case_id: CaseId,
     /// A centre has seen it.
     pub is_closed: bool,
@@ -47,7 +47,7 @@ pub(crate) struct Opening {
 /// Which tasks are closed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Closing {
-    /// The episode has ended. What tells of an emergency access stays until the centre has seen it.
+    /// The episode has ended. What only tells of something stays until the centre has seen it.
     Everything,
     /// Somebody reached the person: overdue reports, and the alerts this worker has taken.
     By(UserId),

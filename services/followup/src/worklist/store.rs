@@ -9,10 +9,16 @@ use sqlx::{FromRow, PgConnection};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::model::{After, Closing, NewTask, Opening, Task, TaskId};
+use super::model::{After, Closing, NewTask, Notice, Task, TaskId};
 
 const MISSED_REPORT: i16 = TaskKind::MissedReport as i16;
-const EMERGENCY_ACCESS: i16 = TaskKind::EmergencyAccess as i16;
+/// Tasks that tell of something, and stay until a centre has seen it.
+const NOTICES: &str = formatcp!(
+    "({}, {}, {})",
+    TaskKind::EmergencyAccess as i16,
+    TaskKind::EmergencyAccessOfMany as i16,
+    TaskKind::FilingToCheck as i16
+);
 
 #[derive(FromRow)]
 struct Row {
@@ -30,7 +36,7 @@ impl From<Row> for Task {
 }
 
 #[derive(FromRow)]
-struct OpeningRow {
+struct NoticeRow {
     case_id: CaseId,
     is_closed: bool,
 }
@@ -111,7 +117,7 @@ pub(crate) async fn close(
     };
     let closed: Vec<TaskId> = sqlx::query_scalar(formatcp!(
         "update task set closed_at = $3
-         where case_id = any($1) and closed_at is null and kind <> {EMERGENCY_ACCESS}
+         where case_id = any($1) and closed_at is null and kind not in {NOTICES}
            and ($2::uuid is null or kind = {MISSED_REPORT} or owner_user = $2)
          returning task_id"
     ))
@@ -130,20 +136,20 @@ pub(crate) async fn close(
     Ok(closed.len())
 }
 
-/// What a task tells of an opening in an emergency, locked.
-pub(crate) async fn lock_opening(conn: &mut PgConnection, id: TaskId) -> sqlx::Result<Option<Opening>> {
-    let row: Option<OpeningRow> = sqlx::query_as(formatcp!(
+/// A task that tells of something, locked.
+pub(crate) async fn lock_notice(conn: &mut PgConnection, id: TaskId) -> sqlx::Result<Option<Notice>> {
+    let row: Option<NoticeRow> = sqlx::query_as(formatcp!(
         "select case_id, closed_at is not null as is_closed from task
-         where task_id = $1 and kind = {EMERGENCY_ACCESS} for update"
+         where task_id = $1 and kind in {NOTICES} for update"
     ))
     .bind(id)
     .fetch_optional(conn)
     .await?;
-    Ok(row.map(|row| Opening { case_id: row.case_id, is_closed: row.is_closed }))
+    Ok(row.map(|row| Notice { case_id: row.case_id, is_closed: row.is_closed }))
 }
 
-/// Somebody has seen an opening in an emergency.
-pub(crate) async fn close_opening(
+/// Somebody has seen what a task tells.
+pub(crate) async fn close_notice(
     conn: &mut PgConnection,
     id: TaskId,
     user: UserId,

@@ -10,8 +10,9 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use runtime::problem;
 use tokio::time::{Sleep, sleep};
-use tonic::{Code, Status};
+use tonic::Status;
 
 use super::limits::Watching;
 
@@ -39,13 +40,13 @@ impl Body for Timed {
                 // The upstream went away in the middle: send a status the client understands, not a broken stream.
                 tracing::debug!(%error, "Upstream ended early");
                 self.inner = None;
-                Poll::Ready(Some(Ok(Frame::trailers(trailers(Code::Unavailable, "the service went away")))))
+                Poll::Ready(Some(Ok(Frame::trailers(trailers(&problem::unavailable())))))
             }
             Poll::Ready(frame) => Poll::Ready(frame),
             Poll::Pending => match self.deadline.as_mut().poll(cx) {
                 Poll::Ready(()) => {
                     self.inner = None;
-                    Poll::Ready(Some(Ok(Frame::trailers(trailers(Code::DeadlineExceeded, "the deadline passed")))))
+                    Poll::Ready(Some(Ok(Frame::trailers(trailers(&problem::too_late())))))
                 }
                 Poll::Pending => Poll::Pending,
             },
@@ -61,9 +62,9 @@ impl Body for Timed {
     }
 }
 
-fn trailers(code: Code, message: &'static str) -> HeaderMap {
+fn trailers(status: &Status) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    // Writing two short ASCII headers cannot fail; without them the stream would end without a status.
-    let _ = Status::new(code, message).add_header(&mut headers);
+    // Writing a status cannot fail; without one the stream would end without a word.
+    let _ = status.add_header(&mut headers);
     headers
 }

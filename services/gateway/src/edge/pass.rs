@@ -1,9 +1,10 @@
-//! Native gRPC passed through: headers cleaned, body untouched.
+//! A call passed on: headers cleaned, body untouched.
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Request, Response, header};
-use http_body_util::{BodyExt as _, Limited};
+use http_body_util::Full;
 use runtime::{mesh::Channel, problem};
 use tonic::{Code, Status, body::Body};
 
@@ -25,36 +26,39 @@ const PASSED: &[&str] = &[
     "user-agent",
 ];
 
+pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
 /// Passes a call on, and its answer back.
-pub(crate) async fn pass(
-    request: Request<Body>,
+pub(super) async fn pass(
+    request: Request<Bytes>,
     channel: &Channel,
     life: Duration,
-    body_bytes: usize,
     place: Place,
     watching: Option<Watching>,
 ) -> Result<Response<Body>, Status> {
     let trace = runtime::trace::current();
     let (mut parts, body) = request.into_parts();
+    let bytes = body.len();
     parts.headers = cleaned(&parts.headers);
-    let body = Body::new(Limited::new(body, body_bytes).map_err(|error| -> BoxError { error }));
+    let body = Body::new(Full::new(body));
     let sent = trace.scope(async { channel.send(Request::from_parts(parts, body)).await });
     let response = match tokio::time::timeout(life, sent).await {
         Ok(Ok(response)) => response,
-        Ok(Err(error)) => return Err(status_of(&error, body_bytes)),
-        Err(_elapsed) => return Err(Status::deadline_exceeded("the deadline passed")),
+        Ok(Err(error)) => {
+            tracing::warn!(connect = error.is_connect(), "Upstream failed");
+            return Err(problem::unavailable());
+        }
+        Err(_elapsed) => return Err(problem::too_late()),
     };
     // tonic refuses a message that announces more bytes than it accepts, before any handler sees it, with OUT_OF_RANGE.
     // No RPC of the contract answers that itself.
     if Status::from_header_map(response.headers()).is_some_and(|status| status.code() == Code::OutOfRange) {
-        return Err(too_large(body_bytes));
+        return Err(too_large(bytes));
     }
     // The work is done when the headers come: a slow reader must not hold a place that a filing could have.
     drop(place);
     Ok(response.map(|body| Body::new(Timed::new(body, life, watching))))
 }
-
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 fn cleaned(given: &HeaderMap) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(PASSED.len());
@@ -66,19 +70,6 @@ fn cleaned(given: &HeaderMap) -> HeaderMap {
     }
     headers.insert(header::TE, header::HeaderValue::from_static("trailers"));
     headers
-}
-
-/// What the caller is told if the upstream failed: an oversized body is the caller's fault, the rest is ours.
-fn status_of(error: &hyper_util::client::legacy::Error, body_bytes: usize) -> Status {
-    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(cause) = source {
-        if cause.is::<http_body_util::LengthLimitError>() {
-            return too_large(body_bytes);
-        }
-        source = cause.source();
-    }
-    tracing::warn!(connect = error.is_connect(), "Upstream failed");
-    problem::unavailable()
 }
 
 /// The body is larger than any honest form.

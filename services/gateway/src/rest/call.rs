@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, net::IpAddr};
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use prost::Message as _;
 use prost_reflect::DynamicMessage;
@@ -12,17 +12,19 @@ use runtime::problem::{self, Violation};
 use tonic::{Code, Status, body::Body};
 
 use super::{
-    request,
+    fault, request,
     routes::{ROUTER, Route},
     stream,
 };
 use crate::{
     answer,
-    edge::{Gateway, SERVICE, too_large},
+    edge::{Gateway, SERVICE},
 };
 
-/// How long a body may take to arrive.
-const SLOWEST: std::time::Duration = std::time::Duration::from_secs(20);
+/// JSON says the same as protobuf in more bytes: names of fields and codes, escapes, blanks.
+const JSON: usize = 6;
+/// Room for names and blanks of a small request.
+const JSON_ROOM: usize = 64 << 10;
 
 /// How long the body of a refused call may take to arrive, to be thrown away.
 const RUN_OUT: std::time::Duration = std::time::Duration::from_secs(2);
@@ -41,7 +43,7 @@ pub(crate) async fn answer(gateway: &Gateway, request: Request<Incoming>, addres
     let variables: Vec<(&str, &str)> = found.params.iter().collect();
     match gateway.counted(route.rpc, transcode(gateway, route, &variables, request, address)).await {
         Ok(response) => response,
-        Err(status) => answer::error(&status),
+        Err(status) => answer::error(&fault::in_json(&status, route.body)),
     }
 }
 
@@ -63,12 +65,12 @@ async fn transcode(
             return Err(status);
         }
     };
-    let body = tokio::time::timeout(SLOWEST, read(&parts.headers, body, route, gateway.body_bytes))
-        .await
-        .map_err(|_elapsed| Status::deadline_exceeded("the body did not arrive in time"))??;
+    let most = gateway.largest(&admitted).saturating_mul(JSON).saturating_add(JSON_ROOM).min(gateway.body_bytes);
+    must_be_json(&parts.headers, route)?;
+    let body = admitted.body(body, most).await?;
     let input = request::request(route, variables, parts.uri.query().unwrap_or_default(), &body)?;
 
-    let mut call = Request::new(Body::new(Full::new(framed(&input))));
+    let mut call = Request::new(framed(&input));
     *call.method_mut() = Method::POST;
     *call.uri_mut() = http::Uri::from_static(route.rpc);
     *call.headers_mut() = headers;
@@ -87,9 +89,8 @@ async fn transcode(
         return Err(status);
     }
     let bytes = collected.to_bytes();
-    let message = bytes.get(5..).ok_or_else(|| Status::internal(runtime::layers::INTERNAL))?;
-    let output = DynamicMessage::decode(route.method.output(), message)
-        .map_err(|_| Status::internal(runtime::layers::INTERNAL))?;
+    let message = bytes.get(5..).ok_or_else(|| problem::internal())?;
+    let output = DynamicMessage::decode(route.method.output(), message).map_err(|_| problem::internal())?;
     Ok(answer::json(StatusCode::OK, answer::to_json(&output)))
 }
 
@@ -123,26 +124,18 @@ async fn run_out(body: Incoming, most: usize) {
     while let Some(Ok(_)) = body.frame().await {}
 }
 
-/// Reads the body of a call that takes one.
-async fn read(headers: &HeaderMap, body: Incoming, route: &Route, most: usize) -> Result<Bytes, Status> {
-    if !route.body.is_empty() {
-        let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let kind = kind.split(';').next().unwrap_or_default().trim();
-        if !kind.is_empty() && !kind.eq_ignore_ascii_case("application/json") {
-            return Err(problem::invalid(&[Violation::new(
-                "content-type",
-                "application/json を指定してください",
-                "must be application/json",
-            )]));
-        }
+/// The body of a call that takes one must be JSON.
+fn must_be_json(headers: &HeaderMap, route: &Route) -> Result<(), Status> {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    if route.body.is_empty() || kind.is_empty() || kind.eq_ignore_ascii_case("application/json") {
+        return Ok(());
     }
-    match Limited::new(body, most).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(too_large(most)),
-        Err(_) => {
-            Err(problem::invalid(&[Violation::new("body", "リクエスト本文を読み取れません", "must be readable")]))
-        }
-    }
+    Err(problem::invalid(&[Violation::new(
+        "content-type",
+        "application/json を指定してください",
+        "must be application/json",
+    )]))
 }
 
 /// The answer for a known path without this method: 405, or the allowed methods for OPTIONS.

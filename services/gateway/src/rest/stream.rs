@@ -9,6 +9,7 @@ use bytes::{Buf as _, Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Response, header};
 use http_body::{Frame, SizeHint};
 use prost_reflect::{DynamicMessage, MessageDescriptor};
+use runtime::problem;
 use tonic::{Code, Status, body::Body};
 
 use crate::answer;
@@ -39,18 +40,13 @@ impl Lines {
         self.buffer.advance(5);
         let message = self.buffer.split_to(length);
         let decoded = DynamicMessage::decode(self.descriptor.clone(), message.freeze());
-        Some(
-            decoded
-                .map(|message| ended(answer::to_json(&message)))
-                .map_err(|_| Status::internal(runtime::layers::INTERNAL)),
-        )
+        Some(decoded.map(|message| ended(answer::to_json(&message))).map_err(|_| problem::internal()))
     }
 
     /// Ends with an error line where the status says so.
     fn last(&mut self, trailers: Option<&HeaderMap>) -> Option<Bytes> {
         self.body = None;
-        let status =
-            trailers.and_then(Status::from_header_map).unwrap_or_else(|| Status::unavailable("the stream was cut"));
+        let status = trailers.and_then(Status::from_header_map).unwrap_or_else(problem::unavailable);
         (status.code() != Code::Ok).then(|| error_line(&status))
     }
 }

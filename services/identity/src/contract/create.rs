@@ -2,8 +2,10 @@
 
 use access::OrganisationId;
 use chassis::{Call, Error, Seen};
+use japan::date;
 use proto::identity::{Contract, CreateContractRequest};
 use sqlx::PgConnection;
+use time::Date;
 
 use super::{
     announce,
@@ -28,6 +30,7 @@ pub(crate) async fn create(identity: Identity, call: Call<CreateContractRequest>
     let contract = model::new(principal, &given).map_err(Error::Invalid)?;
     let contractors = contractors(&mut conn, &contract.contractor_ids).await?;
     drop(conn);
+    let begins = date::parse(&contract.from_date).unwrap_or_else(|_| call.today()).max(call.today());
 
     let id = ContractId::parse(&contract.contract_id)?;
     let again = async |conn: &mut PgConnection, made: &Contract| {
@@ -37,6 +40,7 @@ pub(crate) async fn create(identity: Identity, call: Call<CreateContractRequest>
         Ok(Seen::records([id]))
     };
     call.create(&identity.base, again, async |conn| {
+        must_all_be_open(conn, principal, &contractors, begins).await?;
         store::insert(conn, id, principal, &contract, &contractors).await?;
         announce(conn, &contract, 1).await?;
         Ok((contract.clone(), Seen::records([id])))
@@ -60,6 +64,29 @@ async fn contractors(conn: &mut PgConnection, ids: &[String]) -> Result<Vec<Orga
         contractors.push(id);
     }
     Ok(contractors)
+}
+
+/// Who entrusts and who is entrusted must be there when the contract begins: a contract with a closed house moves nothing.
+async fn must_all_be_open(
+    conn: &mut PgConnection,
+    principal: OrganisationId,
+    contractors: &[OrganisationId],
+    begins: Date,
+) -> Result<(), Error> {
+    let ids: Vec<OrganisationId> = contractors.iter().copied().chain([principal]).collect();
+    let standings = organisation::standings(conn, &ids).await?;
+    let is_open = |id: &OrganisationId| standings.get(id).is_some_and(|standing| standing.is_open(begins));
+    let closed = |field: &str| {
+        let (ja, en) = ("その日に利用している機関ではありません", "must be an organisation that is open on that day");
+        Err(Error::Invalid(fault(field, ja, en)))
+    };
+    if !is_open(&principal) {
+        return closed("principal_id");
+    }
+    match contractors.iter().position(|id| !is_open(id)) {
+        Some(index) => closed(&format!("contractor_ids[{index}]")),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use chassis::{Call, Error, Held, Seen};
 use proto::identity::{Contract, EndContractRequest};
-use runtime::problem::text;
+use runtime::problem::why;
 use sqlx::PgConnection;
 
 use super::{announce, model::ContractId, store};
@@ -24,7 +24,11 @@ pub(crate) async fn end(identity: Identity, call: Call<EndContractRequest>) -> R
     call.change(&identity.base, lock, async |change| {
         let stored = &mut change.held;
         if stored.contract.ended {
-            return Err(Error::Precondition(text("終了済みの委託です。", "This contract has ended already.")));
+            return Err(Error::Precondition(why(
+                "CONTRACT_ENDED",
+                "終了済みの委託です。",
+                "This contract has ended already.",
+            )));
         }
         stored.version += 1;
         stored.contract.ended = true;

@@ -1,6 +1,7 @@
 //! One-time codes (TOTP): SHA-1, six digits, thirty seconds, one step of tolerance for clocks: what every authenticator speaks.
 
 use chassis::Error;
+use runtime::problem::Unproved;
 use time::OffsetDateTime;
 use totp_rs::{Builder, Secret, Totp};
 
@@ -31,7 +32,7 @@ pub(crate) fn new_authenticator(identity: &Identity, account: &Account) -> Resul
 /// The time step that a code belongs to.
 ///
 /// # Errors
-/// [`Error::Unauthenticated`] where the code belongs to none of these moments.
+/// [`Error::Unauthenticated(Unproved::CodeWrong)`] where the code belongs to none of these moments.
 pub(crate) fn step_of(
     identity: &Identity,
     account: &Account,
@@ -40,9 +41,10 @@ pub(crate) fn step_of(
     now: OffsetDateTime,
 ) -> Result<i64, Error> {
     let secret = identity.vault().open(TOTP, account.user_id.uuid().as_bytes(), sealed)?;
-    let seconds = u64::try_from(now.unix_timestamp()).map_err(|_| Error::Unauthenticated)?;
-    let step = totp(&secret, &account.login)?.check(code, seconds).ok_or(Error::Unauthenticated)?;
-    i64::try_from(step).map_err(|_| Error::Unauthenticated)
+    let seconds = u64::try_from(now.unix_timestamp()).map_err(|_| Error::Unauthenticated(Unproved::CodeWrong))?;
+    let step =
+        totp(&secret, &account.login)?.check(code, seconds).ok_or(Error::Unauthenticated(Unproved::CodeWrong))?;
+    i64::try_from(step).map_err(|_| Error::Unauthenticated(Unproved::CodeWrong))
 }
 
 fn totp(secret: &[u8], login: &str) -> Result<Totp, Error> {

@@ -157,7 +157,8 @@ mod tests {
         let scene = Scene::with_post(away()).await?;
         let mut conn = scene.world.base.pool.acquire().await?;
         for to in ["hanako@example.jp", "+81312345678"] {
-            message::one_time_code(&scene.identity, &mut conn, to.to_owned(), "123456").await?;
+            message::initial_secret(&scene.identity, &mut conn, to, "nurse.sato", "secret", Duration::hours(72))
+                .await?;
         }
         let courier = Courier::of(&scene.identity)?.unwrap();
         assert!(courier.round().await? && courier.round().await?, "both are tried");
@@ -172,8 +173,19 @@ mod tests {
         }
         scene.world.clock.advance(Duration::DAY);
         assert!(!courier.round().await?);
-        let left = message::store::page(&mut conn, chassis::page::After::START, 10).await?;
+        let left = message::store::page(&mut conn, chassis::page::After::START, 10, scene.world.clock.now()).await?;
         assert!(left.is_empty(), "nothing of them is kept");
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_code_that_expired_is_not_sent() -> Outcome {
+        let scene = Scene::with_post(away()).await?;
+        let mut conn = scene.world.base.pool.acquire().await?;
+        message::one_time_code(&scene.identity, &mut conn, "hanako@example.jp".to_owned(), "123456").await?;
+        let courier = Courier::of(&scene.identity)?.unwrap();
+        scene.world.clock.advance(Duration::minutes(11));
+        assert!(!courier.round().await?);
         Ok(())
     }
 

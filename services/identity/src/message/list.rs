@@ -1,28 +1,29 @@
-//! `ListMessages`: the local outbox of the embedded default, newest first.
+//! `ListMessages`: the local outbox of a development set-up, newest first. It holds codes and secrets.
 
 use chassis::{
     Call, Error, Seen,
     page::{self, After},
 };
 use proto::identity::{ListMessagesRequest, ListMessagesResponse, Message};
-use runtime::{clock::to_proto, problem::text};
+use runtime::{clock::to_proto, problem::why};
 
 use super::{opened, store};
 use crate::service::Identity;
 
 pub(crate) async fn list(identity: Identity, call: Call<ListMessagesRequest>) -> Result<ListMessagesResponse, Error> {
-    if identity.post.smtp.is_some() {
+    if !identity.post.show_messages || identity.post.smtp.is_some() {
         // What waits for a provider is between the system and the person.
-        return Err(Error::Precondition(text(
-            "配信事業者が設定されているため、表示できません。",
-            "A provider delivers messages, so they are not shown.",
+        return Err(Error::Precondition(why(
+            "MESSAGES_NOT_SHOWN",
+            "開発環境以外では、メッセージの内容を表示できません。",
+            "Messages are shown in a development set-up only.",
         )));
     }
     let after = After::parse(&call.request.page_token)?;
     let size = page::size(call.request.page_size);
 
     let mut tx = identity.base.pool.begin().await?;
-    let rows = store::page(&mut tx, after, size).await?;
+    let rows = store::page(&mut tx, after, size, call.now).await?;
     call.record(&mut tx, &Seen::records(rows.iter().map(|row| row.message_id))).await?;
     tx.commit().await?;
 

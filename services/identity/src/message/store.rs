@@ -1,4 +1,4 @@
-//! SQL of messages, and of answers that are forgotten.
+//! SQL of messages.
 
 use chassis::page::After;
 use sqlx::{FromRow, PgConnection};
@@ -11,13 +11,17 @@ pub(super) async fn insert(
     id: MessageId,
     sealed: &[u8],
     now: OffsetDateTime,
+    expires_at: OffsetDateTime,
 ) -> sqlx::Result<()> {
-    sqlx::query("insert into message (message_id, sealed, next_at, created_at) values ($1, $2, $3, $3)")
-        .bind(id)
-        .bind(sealed)
-        .bind(now)
-        .execute(conn)
-        .await?;
+    sqlx::query(
+        "insert into message (message_id, sealed, next_at, created_at, expires_at) values ($1, $2, $3, $3, $4)",
+    )
+    .bind(id)
+    .bind(sealed)
+    .bind(now)
+    .bind(expires_at)
+    .execute(conn)
+    .await?;
     Ok(())
 }
 
@@ -31,16 +35,22 @@ pub(super) struct Waiting {
     pub tries: i32,
 }
 
-/// A page, newest first.
-pub(super) async fn page(conn: &mut PgConnection, after: After, limit: i64) -> sqlx::Result<Vec<Waiting>> {
+/// A page of those that are of use still, newest first.
+pub(super) async fn page(
+    conn: &mut PgConnection,
+    after: After,
+    limit: i64,
+    now: OffsetDateTime,
+) -> sqlx::Result<Vec<Waiting>> {
     sqlx::query_as(
         "select message_id, sealed, created_at, tries from message
-         where (created_at, message_id) < (timestamptz 'epoch' + $1 * interval '1 microsecond', $2)
+         where (created_at, message_id) < (timestamptz 'epoch' + $1 * interval '1 microsecond', $2) and expires_at > $4
          order by created_at desc, message_id desc limit $3",
     )
     .bind(after.micros)
     .bind(after.id)
     .bind(limit)
+    .bind(now)
     .fetch_all(conn)
     .await
 }
@@ -48,7 +58,8 @@ pub(super) async fn page(conn: &mut PgConnection, after: After, limit: i64) -> s
 /// The next message that is due, locked; those that another courier has are passed over.
 pub(super) async fn lock_due(conn: &mut PgConnection, most: i32, now: OffsetDateTime) -> sqlx::Result<Option<Waiting>> {
     sqlx::query_as(
-        "select message_id, sealed, created_at, tries from message where next_at <= $2 and tries < $1
+        "select message_id, sealed, created_at, tries from message
+         where next_at <= $2 and tries < $1 and expires_at > $2
          order by next_at limit 1 for update skip locked",
     )
     .bind(most)
@@ -77,18 +88,4 @@ pub(super) async fn count_try(
 pub(super) async fn delete(conn: &mut PgConnection, id: MessageId) -> sqlx::Result<()> {
     sqlx::query("delete from message where message_id = $1").bind(id).execute(conn).await?;
     Ok(())
-}
-
-/// Forgets older answers that hold a secret: initial secrets, printed codes, access IDs. The names are those of the index that
-/// serves it.
-pub(super) async fn forget_secret_answers(conn: &mut PgConnection, before: OffsetDateTime) -> sqlx::Result<u64> {
-    let done = sqlx::query(
-        "update request set response = null
-         where created_at < $1 and response is not null
-           and rpc in ('IssueUser', 'ResetUser', 'ImportUsers', 'IssuePatientCode', 'NameProxy')",
-    )
-    .bind(before)
-    .execute(conn)
-    .await?;
-    Ok(done.rows_affected())
 }

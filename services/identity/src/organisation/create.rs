@@ -17,9 +17,10 @@ pub(crate) async fn create(identity: Identity, call: Call<CreateOrganisationRequ
     let mut organisation = call.request.organisation.clone().unwrap_or_default();
     let responsible = organisation.responsible_person.take();
     let body = model::new_body(&organisation, caller.organisation_id).map_err(Error::Invalid)?;
-    item::check(&organisation, &Item::ALL, caller.kind).map_err(Error::Invalid)?;
     let mut conn = identity.base.pool.acquire().await?;
-    scope::must_create(&mut conn, caller, &body).await?;
+    scope::must_create(&mut conn, caller, &body, call.today()).await?;
+    let maker = scope::maker(&mut conn, caller).await?;
+    item::check(&organisation, &Item::ALL, &maker).map_err(Error::Invalid)?;
     drop(conn);
 
     organisation.organisation_id = body.id.to_string();

@@ -11,13 +11,15 @@ use proto::identity::{
 };
 use runtime::problem::{Violation, text};
 use sqlx::PgConnection;
+use time::Date;
 
 use super::{
     add::changed,
     item::{self, Item},
     model::{self, Body},
     rows::{self, Loaded, Row},
-    scope,
+    scope::{self, Maker},
+    standing,
     store::{self, Listed},
 };
 use crate::service::Identity;
@@ -29,7 +31,7 @@ pub(crate) async fn import(
     let caller = &call.caller;
     let rows = rows::read(&call.request.csv)?;
     let mut conn = identity.base.pool.acquire().await?;
-    let rows = checked(&mut conn, caller, rows).await?;
+    let rows = checked(&mut conn, caller, rows, call.today()).await?;
     drop(conn);
 
     let again = async |conn: &mut PgConnection, answer: &ImportOrganisationsResponse| {
@@ -65,27 +67,33 @@ struct Checked {
 }
 
 /// Looks at every row with the eyes of its maker.
-async fn checked(conn: &mut PgConnection, caller: &Caller, rows: Vec<Row>) -> Result<Vec<Checked>, Error> {
+async fn checked(conn: &mut PgConnection, caller: &Caller, rows: Vec<Row>, today: Date) -> Result<Vec<Checked>, Error> {
     let above = scope::own(conn, caller).await?;
+    let maker = scope::maker(conn, caller).await?;
     let named: HashSet<OrganisationId> = rows
         .iter()
         .filter_map(|row| OrganisationId::parse(&row.outcome.as_ref().ok()?.organisation.parent_id).ok())
         .collect();
     let named: Vec<OrganisationId> = named.into_iter().collect();
-    let parents: HashSet<OrganisationId> =
-        scope::all_in_scope(conn, caller, &named).await?.into_iter().map(|body| body.id).collect();
-    let check = |loaded| check(loaded, caller, &above, &parents);
+    let closed = standing::closed(conn, &named, today).await?;
+    let parents: HashSet<OrganisationId> = scope::all_in_scope(conn, caller, &named)
+        .await?
+        .into_iter()
+        .map(|body| body.id)
+        .filter(|id| !closed.contains(id))
+        .collect();
+    let check = |loaded| check(loaded, (caller, &maker), &above, &parents);
     Ok(rows.into_iter().map(|row| Checked { line: row.line, outcome: row.outcome.and_then(check) }).collect())
 }
 
 fn check(
     mut loaded: Loaded,
-    caller: &Caller,
+    (caller, maker): (&Caller, &Maker),
     above: &Body,
     parents: &HashSet<OrganisationId>,
 ) -> Result<(Body, Loaded), Violation> {
     let body = model::new_body(&loaded.organisation, caller.organisation_id).map_err(of_column)?;
-    item::check(&loaded.organisation, &Item::ALL, caller.kind).map_err(of_column)?;
+    item::check(&loaded.organisation, &Item::ALL, maker).map_err(of_column)?;
     if !model::may_create(above, &body) {
         return Err(Violation::new("prefecture", "管轄外です", "must be inside your organisation's scope"));
     }

@@ -4,7 +4,10 @@ use japan::{date, municipality::Municipality};
 use proto::identity::{Organisation, OrganisationClass as Class, OrganisationKind as Kind, Rights};
 use runtime::problem::Violation;
 
-use super::model::{fault, is_ten_digits};
+use super::{
+    model::{fault, is_ten_digits},
+    scope::Maker,
+};
 
 /// A field that can be changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +84,8 @@ impl Item {
                 | Self::ValidUntil
                 | Self::Opening
                 | Self::Suspended
+                // A city claims municipalities by its own code.
+                | Self::LocalGovernmentCode
         )
     }
 
@@ -106,7 +111,7 @@ impl Item {
         matches!(self, Self::ValidFrom | Self::Opening | Self::ValidUntil)
     }
 
-    fn check(self, organisation: &Organisation, maker: Kind) -> Result<(), Vec<Violation>> {
+    fn check(self, organisation: &Organisation, maker: &Maker) -> Result<(), Vec<Violation>> {
         let kind: Kind = data::code(organisation.kind);
         match self {
             Self::Name if organisation.name.is_empty() => Err(fault("name", "必須です", "is required")),
@@ -116,8 +121,8 @@ impl Item {
             Self::Class if !class_fits(data::code(organisation.class), kind) => {
                 Err(fault("class", "この種別にはない区分です", "must be a class of this kind of organisation"))
             }
-            Self::Jurisdiction => check_jurisdiction(organisation, kind),
-            Self::CatchAll if organisation.catch_all => check_catch_all(kind, maker),
+            Self::Jurisdiction => check_jurisdiction(organisation, kind, maker),
+            Self::CatchAll if organisation.catch_all => check_catch_all(kind, maker.kind),
             Self::InstitutionCode if !is_empty_or_ten_digits(&organisation.institution_code) => {
                 Err(fault("institution_code", "10桁の数字です", "must be ten digits"))
             }
@@ -133,7 +138,7 @@ impl Item {
 
 /// What must hold for some fields of an organisation, as it would be with them. The others are not looked at, except that dates
 /// must be in order.
-pub(super) fn check(organisation: &Organisation, items: &[Item], maker: Kind) -> Result<(), Vec<Violation>> {
+pub(super) fn check(organisation: &Organisation, items: &[Item], maker: &Maker) -> Result<(), Vec<Violation>> {
     for item in items {
         item.check(organisation, maker)?;
     }
@@ -174,7 +179,7 @@ fn check_catch_all(kind: Kind, maker: Kind) -> Result<(), Vec<Violation>> {
     Ok(())
 }
 
-fn check_jurisdiction(organisation: &Organisation, kind: Kind) -> Result<(), Vec<Violation>> {
+fn check_jurisdiction(organisation: &Organisation, kind: Kind, maker: &Maker) -> Result<(), Vec<Violation>> {
     if kind != Kind::HealthCentre && !organisation.jurisdiction.is_empty() {
         return Err(fault(
             "jurisdiction",
@@ -188,8 +193,33 @@ fn check_jurisdiction(organisation: &Organisation, kind: Kind) -> Result<(), Vec
         if i32::from(code.prefecture()) != organisation.prefecture {
             return Err(fault(&field, "他の都道府県の市区町村です", "must be in the centre's own prefecture"));
         }
+        if maker.kind == Kind::City && !is_part_of(code.as_str(), &maker.code) {
+            return Err(fault(
+                &field,
+                "自らの市区町村だけに設定できます",
+                "must be the city itself or one of its wards",
+            ));
+        }
     }
     Ok(())
+}
+
+/// Whether a municipality is a city itself or one of its wards, whose names begin with the city's (大阪市都島区).
+fn is_part_of(code: &str, city: &str) -> bool {
+    let name = |code: &str| Municipality::parse(code).ok().map(|municipality| municipality.name());
+    code == city || name(city).flatten().zip(name(code).flatten()).is_some_and(|(city, part)| part.starts_with(city))
+}
+
+/// What only a prefecture or the ministry changes about the centre that takes the rest of a prefecture: whoever did away with it
+/// would leave notifications without a centre.
+pub(super) fn may_touch(was_catch_all: bool, items: &[Item], maker: &Maker) -> Result<(), Vec<Violation>> {
+    let guarded = [Item::CatchAll, Item::Suspended, Item::ValidFrom, Item::ValidUntil, Item::Opening];
+    match items.iter().find(|item| guarded.contains(item)) {
+        Some(item) if was_catch_all && !matches!(maker.kind, Kind::Ministry | Kind::Prefecture) => {
+            Err(fault(item.path(), "都道府県が変更します", "must be changed by the prefecture"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn is_empty_or_ten_digits(code: &str) -> bool {
@@ -213,7 +243,11 @@ fn class_fits(class: Class, kind: Kind) -> bool {
 mod tests {
     use proto::identity::{Organisation, OrganisationKind as Kind, Rights};
 
-    use super::{Item, check};
+    use super::{super::scope::Maker, Item, check, may_touch};
+
+    fn maker(kind: Kind) -> Maker {
+        Maker { kind, code: "271004".to_owned() }
+    }
 
     #[test]
     fn every_fault_of_a_field_is_found_where_it_is_looked_at_and_nowhere_else() {
@@ -225,7 +259,7 @@ mod tests {
             jurisdiction: vec!["271004".to_owned()],
             ..Organisation::default()
         };
-        check(&good, &Item::ALL, Kind::Prefecture).unwrap();
+        check(&good, &Item::ALL, &maker(Kind::Prefecture)).unwrap();
         let clinic = Organisation { kind: Kind::Clinic.into(), jurisdiction: Vec::new(), ..good.clone() };
         let dates = |from: &str, opening: &str, until: &str| Organisation {
             valid_from_date: from.to_owned(),
@@ -264,12 +298,13 @@ mod tests {
             ("opening_date", dates("2020-06-01", "2020-05-01", ""), Kind::Prefecture),
             ("valid_until_date", dates("", "2020-06-01", "2020-05-01"), Kind::Prefecture),
         ] {
-            let found = check(&bad, &Item::ALL, maker).unwrap_err();
+            let maker = self::maker(maker);
+            let found = check(&bad, &Item::ALL, &maker).unwrap_err();
             assert_eq!(found[0].field, format!("organisation.{field}"));
             let elsewhere: Vec<Item> = Item::ALL.into_iter().filter(|item| !field.starts_with(item.path())).collect();
             let elsewhere: Vec<Item> =
                 elsewhere.into_iter().filter(|item| !(field.ends_with("_date") && item.is_date())).collect();
-            check(&bad, &elsewhere, maker).unwrap();
+            check(&bad, &elsewhere, &maker).unwrap();
         }
     }
 
@@ -279,6 +314,29 @@ mod tests {
         assert_eq!(mask(&["name", "opening_date"]).unwrap(), [Item::Name, Item::Opening]);
         for bad in [&[][..], &["kind"], &["name", "prefecture"], &["etag"]] {
             assert_eq!(mask(bad).unwrap_err()[0].field, "update_mask", "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_city_claims_itself_and_its_wards_and_does_not_touch_who_takes_the_rest() {
+        let centre = |code: &str| Organisation {
+            kind: Kind::HealthCentre.into(),
+            prefecture: 27,
+            jurisdiction: vec![code.to_owned()],
+            ..Organisation::default()
+        };
+        let osaka = Maker { kind: Kind::City, code: "271004".to_owned() };
+        for (code, claimed) in [("271004", true), ("271021", true), ("271403", false)] {
+            assert_eq!(check(&centre(code), &[Item::Jurisdiction], &osaka).is_ok(), claimed, "{code}");
+        }
+        let nameless = Maker { kind: Kind::City, code: String::new() };
+        assert!(check(&centre("271004"), &[Item::Jurisdiction], &nameless).is_err());
+        check(&centre("271403"), &[Item::Jurisdiction], &maker(Kind::Prefecture)).unwrap();
+
+        for item in [Item::CatchAll, Item::Suspended, Item::ValidUntil, Item::Opening] {
+            assert!(may_touch(true, &[Item::Name, item], &osaka).is_err(), "{item:?}");
+            may_touch(false, &[item], &osaka).unwrap();
+            may_touch(true, &[item], &maker(Kind::Prefecture)).unwrap();
         }
     }
 }

@@ -126,6 +126,27 @@ pub(super) async fn bodies(
     Ok(rows.into_iter().map(|row| (row.organisation_id, Body::from(row))).collect())
 }
 
+/// The records of some organisations, and whether somebody answers for each.
+pub(super) async fn contents(
+    conn: &mut PgConnection,
+    ids: &[OrganisationId],
+) -> sqlx::Result<Vec<(OrganisationId, Organisation, bool)>> {
+    let rows: Vec<(OrganisationId, Vec<u8>, bool)> = sqlx::query_as(
+        "select organisation_id, content, responsible_sealed is not null from organisation
+         where organisation_id = any($1)",
+    )
+    .bind(ids)
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter()
+        .map(|(id, content, answered_for)| {
+            let content =
+                Organisation::decode(content.as_slice()).map_err(|error| sqlx::Error::Decode(error.into()))?;
+            Ok((id, content, answered_for))
+        })
+        .collect()
+}
+
 /// A page by id; of every kind where none is named.
 pub(super) async fn list(
     conn: &mut PgConnection,

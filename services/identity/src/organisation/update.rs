@@ -3,7 +3,7 @@
 use access::OrganisationId;
 use chassis::{Call, Error, Held, Seen};
 use proto::identity::{Organisation, UpdateOrganisationRequest};
-use runtime::problem::text;
+use runtime::problem::why;
 use sqlx::PgConnection;
 
 use super::{
@@ -20,7 +20,8 @@ pub(crate) async fn update(identity: Identity, call: Call<UpdateOrganisationRequ
     let paths = request.update_mask.as_ref().map(|mask| mask.paths.as_slice()).unwrap_or_default();
     let items = Item::of_mask(paths).map_err(Error::Invalid)?;
     if id == caller.organisation_id && items.iter().any(|item| item.is_for_the_supervisor()) {
-        return Err(Error::Denied(text(
+        return Err(Error::Denied(why(
+            "SUPERVISOR_ONLY",
             "権限、期間、管轄、利用停止は上位の機関が変更します。",
             "Only the supervising body changes rights, dates, jurisdiction and suspension.",
         )));
@@ -34,12 +35,23 @@ pub(crate) async fn update(identity: Identity, call: Call<UpdateOrganisationRequ
     };
     call.change(&identity.base, lock, async |change| {
         let (body, stored) = &mut change.held;
+        let was_catch_all = stored.organisation.catch_all;
         for item in &items {
             item.replace(&mut stored.organisation, &given);
         }
-        item::check(&stored.organisation, &items, caller.kind).map_err(Error::Invalid)?;
+        let maker = scope::maker(&mut change.tx, caller).await?;
+        item::check(&stored.organisation, &items, &maker).map_err(Error::Invalid)?;
+        item::may_touch(was_catch_all, &items, &maker).map_err(Error::Invalid)?;
         if items.contains(&Item::ResponsiblePerson) {
-            stored.responsible = responsible::seal(identity.vault(), id, given.responsible_person.as_ref())?;
+            let person = given.responsible_person.as_ref().filter(|person| !person.name.is_empty());
+            let person = person.ok_or_else(|| {
+                Error::invalid(
+                    "organisation.responsible_person",
+                    "システム利用統括責任者を登録してください",
+                    "must be somebody: another one may take over, nobody may not",
+                )
+            })?;
+            stored.responsible = responsible::seal(identity.vault(), id, Some(person))?;
         }
         stored.version += 1;
         stored.organisation.etag = stored.version.to_string();
@@ -114,8 +126,8 @@ mod tests {
         assert!(last.organisation.as_ref().unwrap().responsible_person.is_none());
         assert_eq!(scene.world.audited("UpdateOrganisation").await?.len(), 2);
 
-        let cleared = update(&scene, &admin, asked(scene.hospital, named(""), &["responsible_person"])).await?;
-        assert!(cleared.responsible_person.is_none());
+        let cleared = update(&scene, &admin, asked(scene.hospital, named(""), &["responsible_person"])).await;
+        assert_eq!(cleared.refused().code(), Code::InvalidArgument, "somebody answers for it, always");
         Ok(())
     }
 

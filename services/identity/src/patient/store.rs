@@ -73,7 +73,8 @@ pub(crate) async fn count_attempt(
     sqlx::query_as(formatcp!(
         "update proxy t set {COUNT} where access_hash = $4
          returning t.proxy_id as subject, true as is_proxy, t.birth_hash, t.contact,
-                   old.next_try_at > $1 as resting, t.dismissed_at is not null as barred"
+                   old.next_try_at > $1 as resting,
+                   t.dismissed_at is not null or t.confirmed_at is null as barred"
     ))
     .bind(now)
     .bind(rests.least)
@@ -104,7 +105,7 @@ pub(crate) async fn let_in(conn: &mut PgConnection, subject: UserId) -> sqlx::Re
         return Ok(Some(Let::Patient));
     }
     let case: Option<CaseId> = sqlx::query_scalar(
-        "update proxy set failures = 0, next_try_at = '-infinity' where proxy_id = $1 and dismissed_at is null
+        "update proxy set failures = 0, next_try_at = '-infinity' where proxy_id = $1 and dismissed_at is null and confirmed_at is not null
          returning case_id",
     )
     .bind(subject)

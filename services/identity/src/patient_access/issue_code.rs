@@ -2,7 +2,7 @@
 
 use chassis::{Call, Error, Held, Seen};
 use proto::identity::{IssuePatientCodeRequest, IssuePatientCodeResponse};
-use runtime::problem::text;
+use runtime::problem::why;
 use sqlx::PgConnection;
 
 use super::{case_of, store};
@@ -20,7 +20,11 @@ pub(crate) async fn issue_code(
     call: Call<IssuePatientCodeRequest>,
 ) -> Result<IssuePatientCodeResponse, Error> {
     if call.caller.is_citizen() {
-        return Err(Error::Denied(text("医療機関または保健所が発行します。", "Only staff issue printed codes.")));
+        return Err(Error::Denied(why(
+            "STAFF_ONLY",
+            "医療機関または保健所が発行します。",
+            "Only staff issue printed codes.",
+        )));
     }
     let (case_id, relations) = case_of(&identity, &call.caller, &call.request.case_id, call.now).await?;
 

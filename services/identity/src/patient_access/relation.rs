@@ -2,7 +2,7 @@
 
 use access::{Caller, CaseId, Relations, cases};
 use chassis::Error;
-use runtime::problem::text;
+use runtime::problem::why;
 use time::OffsetDateTime;
 
 use super::model::manages;
@@ -26,7 +26,8 @@ pub(crate) async fn case_of(
     if relations.iter().copied().any(manages) {
         return Ok((id, relations));
     }
-    Err(Error::Denied(text(
+    Err(Error::Denied(why(
+        "RELATION_DOES_NOT_ALLOW",
         "この方の利用者IDを管理する権限がありません。",
         "Your relation to this person does not allow this.",
     )))

@@ -20,8 +20,9 @@ pub(crate) async fn revoke(
             return Err(Error::Unavailable);
         }
         session::end_all(&identity, &mut change.tx, UserId::from(case_id.uuid())).await?;
-        // Whoever had the ID may have named somebody in the patient's place.
-        for proxy in proxy::dismiss_named_by_patient(&mut change.tx, case_id, change.now).await? {
+        // Whoever had the ID may have named somebody in the patient's place; the others go unless they are to stay.
+        let all = !call.request.keep_proxies;
+        for proxy in proxy::dismiss_with_the_patient(&mut change.tx, case_id, all, change.now).await? {
             session::end_all(&identity, &mut change.tx, proxy.into()).await?;
         }
         Ok(RevokePatientAccessResponse {})
@@ -57,7 +58,7 @@ mod tests {
     }
 
     fn asked(case: CaseId) -> RevokePatientAccessRequest {
-        RevokePatientAccessRequest { request_id: request_id(), case_id: case.to_string() }
+        RevokePatientAccessRequest { request_id: request_id(), case_id: case.to_string(), keep_proxies: true }
     }
 
     async fn name(cases: &Cases, caller: &Caller, case: CaseId) -> Result<NameProxyResponse, Status> {

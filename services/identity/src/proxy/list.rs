@@ -8,7 +8,7 @@ use proto::identity::{ListProxiesRequest, ListProxiesResponse, Proxy};
 use runtime::clock::to_proto;
 use uuid::Uuid;
 
-use super::store;
+use super::{model, store};
 use crate::{patient_access::case_of, service::Identity};
 
 /// Before the first one.
@@ -25,8 +25,11 @@ pub(crate) async fn list(identity: Identity, call: Call<ListProxiesRequest>) -> 
     call.record(&mut tx, &Seen::by(&relations, [case_id])).await?;
     tx.commit().await?;
 
-    let shown =
-        |row: &store::Named| Proxy { proxy_id: row.proxy_id.to_string(), create_time: Some(to_proto(row.named_at)) };
+    let shown = |row: &store::Named| Proxy {
+        proxy_id: row.proxy_id.to_string(),
+        create_time: Some(to_proto(row.named_at)),
+        state: model::state(row.in_force).into(),
+    };
     Ok(ListProxiesResponse {
         proxies: rows.iter().map(shown).collect(),
         next_page_token: page::next(&rows, size, |last| After::row(last.named_at, last.proxy_id).token()),

@@ -1,4 +1,4 @@
-//! `NameProxy`: a proxy of a patient gets an access ID.
+//! `NameProxy`: a proxy of a patient gets an access ID. Named by somebody who sees less than a proxy does, it waits for a centre.
 
 use access::classes;
 use chassis::{Call, Error, Seen};
@@ -29,7 +29,9 @@ pub(crate) async fn name(identity: Identity, call: Call<NameProxyRequest>) -> Re
         let id = ProxyId::parse(&answer.proxy_id)?;
         Ok(Seen::by(&relations, [case_id.uuid(), id.uuid()]))
     };
+    let in_force = model::shows_all_that_a_proxy_sees(&relations);
     call.create(&identity.base, again, async |conn| {
+        store::lock_proxies_of(conn, case_id).await?;
         model::may_add(store::count(conn, case_id).await?).map_err(Error::Precondition)?;
         let (id, access_id) = (ProxyId::new(), drawn()?);
         let vault = identity.vault();
@@ -41,9 +43,14 @@ pub(crate) async fn name(identity: Identity, call: Call<NameProxyRequest>) -> Re
             contact: vault.seal(CONTACT, id.uuid().as_bytes(), contact.as_bytes())?,
             named_by: caller.user_id,
             named_at: call.now,
+            confirmed_at: in_force.then_some(call.now),
         };
         store::insert(conn, &new).await?;
-        let answer = NameProxyResponse { proxy_id: id.to_string(), access_id: access_id.printed() };
+        let answer = NameProxyResponse {
+            proxy_id: id.to_string(),
+            access_id: access_id.printed(),
+            state: model::state(in_force).into(),
+        };
         Ok((answer, Seen::by(&relations, [case_id.uuid(), id.uuid()])))
     })
     .await

@@ -2,7 +2,7 @@
 
 use access::{Caller, OrganisationId};
 use chassis::{Call, Error, Seen};
-use proto::identity::{CreateServiceAccountRequest, ServiceAccount};
+use proto::identity::{CreateServiceAccountRequest, Role, ServiceAccount};
 use sqlx::PgConnection;
 
 use super::{
@@ -25,7 +25,9 @@ pub(crate) async fn create(
     model::must_see_everything(caller).map_err(Error::Denied)?;
     let mut conn = identity.base.pool.acquire().await?;
     organisation::in_scope(&mut conn, caller, organisation_id).await?;
+    let standing = organisation::standing(&mut conn, organisation_id).await?;
     drop(conn);
+    standing.may_employ("organisation_id", Role::System, call.today()).map_err(Error::Invalid)?;
 
     let account = Account {
         id: ServiceAccountId::new(),

@@ -6,7 +6,7 @@ use jsonwebtoken::{
     jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet},
 };
 use proto::identity::ServiceAccount as View;
-use runtime::problem::{Text, Violation, text};
+use runtime::problem::{Violation, Why, why};
 use time::OffsetDateTime;
 
 data::id!(
@@ -59,11 +59,12 @@ impl Account {
 }
 
 /// A system sees what its scopes name: an administrator with narrowed sight makes none, and gives none a key.
-pub(super) fn must_see_everything(caller: &Caller) -> Result<(), Text> {
+pub(super) fn must_see_everything(caller: &Caller) -> Result<(), Why> {
     if caller.hidden == Hidden::default() {
         return Ok(());
     }
-    Err(text(
+    Err(why(
+        "NARROWED_SIGHT",
         "閲覧範囲が限られた ID では他システムの ID を管理できません。",
         "An ID with narrowed sight manages no accounts of other systems.",
     ))

@@ -2,6 +2,7 @@
 
 use access::Caller;
 use chassis::Error;
+use runtime::problem::Unproved;
 
 use super::{
     end,
@@ -18,9 +19,10 @@ use crate::{
 pub(super) async fn counted(identity: &Identity, caller: &Caller) -> Result<Account, Error> {
     must_be_at_work(caller).map_err(Error::Denied)?;
     let mut tx = identity.base.pool.begin().await?;
-    let session = store::lock(&mut tx, caller.session_id).await?.ok_or(Error::Unauthenticated)?;
+    let session =
+        store::lock(&mut tx, caller.session_id).await?.ok_or(Error::Unauthenticated(Unproved::SessionEnded))?;
     if session.is_over(identity.base.clock.now()) {
-        return Err(Error::Unauthenticated);
+        return Err(Error::Unauthenticated(Unproved::SessionEnded));
     }
 
     let in_time = store::count_attempt(&mut tx, session.id, SESSION_STOP).await?;
@@ -29,5 +31,5 @@ pub(super) async fn counted(identity: &Identity, caller: &Caller) -> Result<Acco
     }
     let account = factor::find_account(&mut tx, caller.user_id).await?;
     tx.commit().await?;
-    account.filter(|account| in_time && account.is_in_use()).ok_or(Error::Unauthenticated)
+    account.filter(|account| in_time && account.is_in_use()).ok_or(Error::Unauthenticated(Unproved::SessionEnded))
 }

@@ -2,7 +2,7 @@
 
 use access::{Caller, CaseId, OrganisationId, SessionId, UserId, caller::Hidden};
 use proto::identity::Role;
-use runtime::problem::{Text, text};
+use runtime::problem::{Why, why};
 use time::{Duration, OffsetDateTime};
 
 /// A session ends after this long without use.
@@ -79,9 +79,9 @@ pub(crate) struct Holder {
 }
 
 /// Patients, proxies and other systems have no authenticator, no password and no recovery codes.
-pub(crate) fn must_be_at_work(caller: &Caller) -> Result<(), Text> {
+pub(crate) fn must_be_at_work(caller: &Caller) -> Result<(), Why> {
     if caller.is_citizen() || caller.scopes.is_some() {
-        return Err(text("職員のIDに限ります。", "This is for people at work."));
+        return Err(why("STAFF_ONLY", "職員のIDに限ります。", "This is for people at work."));
     }
     Ok(())
 }

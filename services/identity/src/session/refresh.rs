@@ -3,6 +3,7 @@
 use access::SessionId;
 use chassis::{Anonymous, Call, Error};
 use proto::identity::{RefreshTokensRequest, Tokens};
+use runtime::problem::Unproved;
 use sqlx::{Postgres, Transaction};
 use time::OffsetDateTime;
 use vault::Place;
@@ -25,14 +26,15 @@ pub(crate) async fn refresh(identity: Identity, call: Call<RefreshTokensRequest,
 pub(crate) async fn renew(identity: &Identity, refresh_token: &str) -> Result<Tokens, Error> {
     let hash = identity.hash_of(refresh_token);
     let mut tx = identity.base.pool.begin().await?;
-    let token = store::lock_refresh(&mut tx, &hash).await?.ok_or(Error::Unauthenticated)?;
-    let session = store::lock(&mut tx, token.session_id).await?.ok_or(Error::Unauthenticated)?;
+    let token = store::lock_refresh(&mut tx, &hash).await?.ok_or(Error::Unauthenticated(Unproved::SessionEnded))?;
+    let session =
+        store::lock(&mut tx, token.session_id).await?.ok_or(Error::Unauthenticated(Unproved::SessionEnded))?;
     // Behind the locks: a twin may have used either meanwhile.
     let now = identity.base.clock.now();
     if session.is_over(now) {
         store::end(&mut tx, session.id, now).await?;
         tx.commit().await?;
-        return Err(Error::Unauthenticated);
+        return Err(Error::Unauthenticated(Unproved::SessionEnded));
     }
 
     if token.used_at.is_some() {
@@ -77,7 +79,7 @@ async fn copied(
 ) -> Result<Tokens, Error> {
     end::end_one(identity, &mut tx, session).await?;
     tx.commit().await?;
-    Err(Error::Unauthenticated)
+    Err(Error::Unauthenticated(Unproved::SessionEnded))
 }
 
 #[cfg(test)]

@@ -2,21 +2,22 @@
 
 use chassis::{Call, Error};
 use proto::identity::{StepUpRequest, Tokens};
+use runtime::problem::Unproved;
 
 use super::{attempt, store, tokens};
 use crate::{factor, service::Identity};
 
 pub(crate) async fn step_up(identity: Identity, call: Call<StepUpRequest>) -> Result<Tokens, Error> {
     let account = attempt::counted(&identity, &call.caller).await?;
-    let sealed = account.totp_sealed.as_deref().ok_or(Error::Unauthenticated)?;
+    let sealed = account.totp_sealed.as_deref().ok_or(Error::Unauthenticated(Unproved::CodeWrong))?;
     let step = factor::step_of(&identity, &account, sealed, &call.request.code, call.now)?;
 
     let mut tx = identity.base.pool.begin().await?;
     if !factor::accept_step(&mut tx, account.user_id, step).await? {
-        return Err(Error::Unauthenticated);
+        return Err(Error::Unauthenticated(Unproved::CodeUsed));
     }
     let session = store::step_up(&mut tx, call.caller.session_id, identity.base.clock.now()).await?;
-    let session = session.ok_or(Error::Unauthenticated)?;
+    let session = session.ok_or(Error::Unauthenticated(Unproved::SessionEnded))?;
     // The session's refresh token stays good: only the access token is new.
     let tokens = tokens::access_token(&identity, &mut tx, &session, String::new()).await?;
     tx.commit().await?;

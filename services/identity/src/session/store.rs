@@ -157,10 +157,16 @@ pub(crate) struct RefreshToken {
     pub successor: Option<Vec<u8>>,
 }
 
-pub(crate) async fn insert_refresh(conn: &mut PgConnection, hash: &[u8], session: SessionId) -> sqlx::Result<()> {
-    sqlx::query("insert into refresh_token (token_hash, session_id) values ($1, $2)")
+pub(crate) async fn insert_refresh(
+    conn: &mut PgConnection,
+    hash: &[u8],
+    session: SessionId,
+    now: OffsetDateTime,
+) -> sqlx::Result<()> {
+    sqlx::query("insert into refresh_token (token_hash, session_id, created_at) values ($1, $2, $3)")
         .bind(hash)
         .bind(session)
+        .bind(now)
         .execute(conn)
         .await?;
     Ok(())

@@ -4,6 +4,7 @@ use access::token::{AUDIENCE, Claims, ISSUER, LIFETIME, TYPE};
 use chassis::Error;
 use proto::identity::Tokens;
 use runtime::clock;
+use runtime::problem::Unproved;
 use sqlx::PgConnection;
 
 use super::{
@@ -22,7 +23,7 @@ pub(crate) async fn begin(identity: &Identity, conn: &mut PgConnection, whose: W
 /// An access token and a new refresh token.
 pub(super) async fn issue(identity: &Identity, conn: &mut PgConnection, session: &Session) -> Result<Tokens, Error> {
     let (refresh_token, hash) = identity.secret()?;
-    store::insert_refresh(conn, &hash, session.id).await?;
+    store::insert_refresh(conn, &hash, session.id, identity.base.clock.now()).await?;
     access_token(identity, conn, session, refresh_token).await
 }
 
@@ -51,7 +52,7 @@ pub(super) async fn access_token(
         let account = factor::find_account(conn, session.subject)
             .await?
             .filter(|account| account.is_in_use() && account.role == session.role)
-            .ok_or(Error::Unauthenticated)?;
+            .ok_or(Error::Unauthenticated(Unproved::SessionEnded))?;
         terms_due = terms::due(account.role, account.terms_version, identity.base.clock.today_in_japan());
         (holder.hidden, holder.terms_due) = (account.hidden, terms_due > 0);
     }
@@ -61,7 +62,7 @@ pub(super) async fn access_token(
 /// A signed access token.
 ///
 /// # Errors
-/// [`Error::Unauthenticated`] where the holder's organisation is closed; [`Error::Exhausted`] where the directory has not heard of
+/// [`Error::Unauthenticated(Unproved::SessionEnded)`] where the holder's organisation is closed; [`Error::Exhausted`] where the directory has not heard of
 /// it yet.
 pub(crate) fn signed(identity: &Identity, holder: Holder) -> Result<Tokens, Error> {
     let issued_at = identity.base.clock.now();
@@ -73,7 +74,7 @@ pub(crate) fn signed(identity: &Identity, holder: Holder) -> Result<Tokens, Erro
     }
     let today = clock::day_in_japan(issued_at);
     if organisation.as_ref().is_some_and(|o| o.suspended || !o.exists.contain(today)) {
-        return Err(Error::Unauthenticated);
+        return Err(Error::Unauthenticated(Unproved::SessionEnded));
     }
     let claims = Claims {
         iss: ISSUER.to_owned(),

@@ -2,6 +2,7 @@
 
 use chassis::{Anonymous, Call, Error};
 use proto::identity::{EnrolRequest, EnrolResponse};
+use runtime::problem::Unproved;
 
 use super::model::CODE_TRIES;
 use crate::{
@@ -17,8 +18,10 @@ pub(crate) async fn enrol(identity: Identity, call: Call<EnrolRequest, Anonymous
     let challenge = challenge::attempt(&mut conn, &hash, CODE_TRIES, call.now)
         .await?
         .filter(|challenge| challenge.step == Step::Enrol)
-        .ok_or(Error::Unauthenticated)?;
-    let account = factor::find_account(&mut conn, challenge.subject).await?.ok_or(Error::Unauthenticated)?;
+        .ok_or(Error::Unauthenticated(Unproved::ChallengeEnded))?;
+    let account = factor::find_account(&mut conn, challenge.subject)
+        .await?
+        .ok_or(Error::Unauthenticated(Unproved::ChallengeEnded))?;
     // Nobody keeps a connection while waiting for the hash.
     drop(conn);
     factor::refuse_easy(&new_password, &account.login)?;
@@ -32,7 +35,7 @@ pub(crate) async fn enrol(identity: Identity, call: Call<EnrolRequest, Anonymous
     let kept =
         challenge::prepare_enrolment(&mut conn, &hash, &authenticator.sealed, &secret_hash, &codes.hashes).await?;
     if !kept {
-        return Err(Error::Unauthenticated);
+        return Err(Error::Unauthenticated(Unproved::ChallengeEnded));
     }
     Ok(EnrolResponse { otp_secret: authenticator.base32, otpauth_url: authenticator.url, recovery_codes: codes.shown })
 }

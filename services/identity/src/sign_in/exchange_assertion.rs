@@ -1,5 +1,5 @@
 //! `ExchangeAssertion`: tokens of another system, for an assertion signed with a key of its own (RFC 7523, `private_key_jwt`).
-//! Whatever is wrong with it, the answer is the same.
+//! Whoever does not hold a key of the account learns nothing.
 
 use access::{
     SessionId,
@@ -7,8 +7,9 @@ use access::{
     token::{AUDIENCE, ISSUER},
 };
 use chassis::{Anonymous, Call, Error};
-use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header, jwk::JwkSet};
+use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header, errors::ErrorKind, jwk::JwkSet};
 use proto::identity::{ExchangeAssertionRequest, Role, Tokens};
+use runtime::problem::Unproved;
 
 use super::{model::Assertion, store};
 use crate::{
@@ -23,40 +24,44 @@ pub(crate) async fn exchange_assertion(
 ) -> Result<Tokens, Error> {
     let token = call.request.assertion.as_str();
     // Read before it is proved, only to find the key that must prove it.
-    let claimed: Assertion =
-        jsonwebtoken::dangerous::insecure_decode(token).map_err(|_| Error::Unauthenticated)?.claims;
+    let claimed: Assertion = jsonwebtoken::dangerous::insecure_decode(token)
+        .map_err(|_| Error::Unauthenticated(Unproved::AssertionWrong))?
+        .claims;
     let mut conn = identity.base.pool.acquire().await?;
     let account = in_use(service_account::find(&mut conn, claimed.sub.into()).await?)?;
     drop(conn);
-    let assertion = proved(token, &account.jwks).ok_or(Error::Unauthenticated)?;
+    let assertion = proved(token, &account.jwks)?;
     let id = account.id;
-    let expires_at = assertion.good_until(id.uuid(), call.now).ok_or(Error::Unauthenticated)?;
+    let expires_at =
+        assertion.good_until(id.uuid(), call.now).ok_or(Error::Unauthenticated(Unproved::AssertionExpired))?;
 
     let mut tx = identity.base.pool.begin().await?;
     // Again, in the transaction that uses the assertion up: it may have been disabled meanwhile.
     let account = in_use(service_account::lock(&mut tx, id).await?)?;
     // And its keys may have been replaced.
-    proved(token, &account.jwks).ok_or(Error::Unauthenticated)?;
+    proved(token, &account.jwks)?;
     let jti = identity.hash_of(&format!("jti|{id}|{}", assertion.jti));
     if !store::use_assertion(&mut tx, &jti, expires_at, call.now).await? {
-        return Err(Error::Unauthenticated);
+        return Err(Error::Unauthenticated(Unproved::AssertionUsed));
     }
     tx.commit().await?;
     session::signed(&identity, holder(account, call.now))
 }
 
 fn in_use(account: Option<Account>) -> Result<Account, Error> {
-    account.filter(|account| account.disabled_at.is_none()).ok_or(Error::Unauthenticated)
+    account.filter(|account| account.disabled_at.is_none()).ok_or(Error::Unauthenticated(Unproved::AssertionWrong))
 }
 
-/// The assertion, where one of the account's own keys signed it.
-fn proved(token: &str, jwks: &str) -> Option<Assertion> {
-    let header = decode_header(token).ok()?;
-    if header.alg != Algorithm::ES256 {
-        return None;
-    }
-    let set: JwkSet = serde_json::from_str(jwks).ok()?;
-    let key = DecodingKey::from_jwk(set.find(header.kid.as_deref()?)?).ok()?;
+/// The assertion, where one of the account's own keys signed it. Whoever holds the key has proved who they are: only they are told
+/// more.
+fn proved(token: &str, jwks: &str) -> Result<Assertion, Error> {
+    let refused = |unproved| Error::Unauthenticated(unproved);
+    let key = || {
+        let header = decode_header(token).ok().filter(|header| header.alg == Algorithm::ES256)?;
+        let set: JwkSet = serde_json::from_str(jwks).ok()?;
+        DecodingKey::from_jwk(set.find(header.kid.as_deref()?)?).ok()
+    };
+    let key = key().ok_or(refused(Unproved::AssertionWrong))?;
     let mut rules = Validation::new(Algorithm::ES256);
     rules.algorithms = vec![Algorithm::ES256];
     rules.set_audience(&[ISSUER]);
@@ -64,7 +69,12 @@ fn proved(token: &str, jwks: &str) -> Option<Assertion> {
     // When it ends is the model's to say, by the service's clock.
     rules.validate_exp = false;
     debug_assert_ne!(ISSUER, AUDIENCE, "an access token is no assertion");
-    decode::<Assertion>(token, &key, &rules).ok().map(|data| data.claims)
+    // The signature is checked before any claim.
+    match decode::<Assertion>(token, &key, &rules) {
+        Ok(data) => Ok(data.claims),
+        Err(error) if *error.kind() == ErrorKind::InvalidAudience => Err(refused(Unproved::AssertionAudience)),
+        Err(_) => Err(refused(Unproved::AssertionWrong)),
+    }
 }
 
 fn holder(account: Account, now: time::OffsetDateTime) -> Holder {

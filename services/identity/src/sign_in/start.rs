@@ -2,6 +2,7 @@
 
 use chassis::{Anonymous, Call, Error};
 use proto::identity::{NextStep, SignInRequest, SignInResponse};
+use runtime::problem::Unproved;
 
 use super::model::CHALLENGE;
 use crate::{
@@ -18,7 +19,9 @@ pub(crate) async fn start(identity: Identity, call: Call<SignInRequest, Anonymou
     let Counted { account, resting, device } = count(&identity, &login, &device_token).await?;
     let kept = account.as_ref().filter(|_| !resting).map(|account| account.secret_hash.clone());
     let fits = identity.verify(turn, password, kept).await?;
-    let account = account.filter(|account| fits && account.opens_at(call.now)).ok_or(Error::Unauthenticated)?;
+    let account = account
+        .filter(|account| fits && account.opens_at(call.now))
+        .ok_or(Error::Unauthenticated(Unproved::CredentialsWrong))?;
 
     // The count stays after a right password: only the second factor clears it, so codes are not guessed without end.
     let (step, next_step) =

@@ -2,6 +2,7 @@
 
 use chassis::{Anonymous, Call, Error};
 use proto::identity::{Tokens, VerifyOtpRequest};
+use runtime::problem::Unproved;
 use sqlx::PgConnection;
 
 use super::{model::CODE_TRIES, open::open};
@@ -15,7 +16,9 @@ pub(crate) async fn verify_otp(identity: Identity, call: Call<VerifyOtpRequest, 
     let hash = identity.hash_of(&call.request.challenge);
     let mut conn = identity.base.pool.acquire().await?;
     // By itself: a try counts whatever comes of it.
-    let challenge = challenge::attempt(&mut conn, &hash, CODE_TRIES, call.now).await?.ok_or(Error::Unauthenticated)?;
+    let challenge = challenge::attempt(&mut conn, &hash, CODE_TRIES, call.now)
+        .await?
+        .ok_or(Error::Unauthenticated(Unproved::ChallengeEnded))?;
     drop(conn);
     tracing::debug!(tries = challenge.tries, "Checking a one-time code");
 
@@ -23,17 +26,17 @@ pub(crate) async fn verify_otp(identity: Identity, call: Call<VerifyOtpRequest, 
     let account = factor::find_account(&mut tx, challenge.subject)
         .await?
         .filter(Account::is_in_use)
-        .ok_or(Error::Unauthenticated)?;
+        .ok_or(Error::Unauthenticated(Unproved::ChallengeEnded))?;
     let sealed = match challenge.step {
         Step::Enrol => challenge.totp_sealed.as_deref(),
         Step::Otp => account.totp_sealed.as_deref(),
         Step::Patient => None,
     };
-    let sealed = sealed.ok_or(Error::Unauthenticated)?;
+    let sealed = sealed.ok_or(Error::Unauthenticated(Unproved::ChallengeEnded))?;
     let step = factor::step_of(&identity, &account, sealed, &call.request.code, call.now)?;
     let first = factor::accept_step(&mut tx, account.user_id, step).await? && challenge::finish(&mut tx, &hash).await?;
     if !first {
-        return Err(Error::Unauthenticated);
+        return Err(Error::Unauthenticated(Unproved::CodeUsed));
     }
 
     if challenge.step == Step::Enrol {
@@ -51,9 +54,9 @@ async fn finish_enrolment(
     challenge: &Challenge,
     totp_sealed: &[u8],
 ) -> Result<(), Error> {
-    let secret_hash = challenge.secret_hash.as_deref().ok_or(Error::Unauthenticated)?;
+    let secret_hash = challenge.secret_hash.as_deref().ok_or(Error::Unauthenticated(Unproved::ChallengeEnded))?;
     if !factor::finish_enrolment(conn, account.user_id, secret_hash, totp_sealed).await? {
-        return Err(Error::Unauthenticated);
+        return Err(Error::Unauthenticated(Unproved::ChallengeEnded));
     }
     let recovery = challenge.recovery.as_deref().unwrap_or_default();
     factor::replace_recovery_codes(conn, account.user_id, recovery).await?;

@@ -3,6 +3,7 @@
 use access::CaseId;
 use chassis::{Anonymous, Call, Error};
 use proto::identity::{Tokens, VerifyPatientCodeRequest};
+use runtime::problem::Unproved;
 
 use super::{code_hash, model::CODE_TRIES};
 use crate::{
@@ -22,21 +23,21 @@ pub(crate) async fn verify_patient_code(
     let challenge = challenge::attempt(&mut conn, &hash, CODE_TRIES, call.now)
         .await?
         .filter(|challenge| challenge.step == Step::Patient)
-        .ok_or(Error::Unauthenticated)?;
+        .ok_or(Error::Unauthenticated(Unproved::CodeWrong))?;
     let subject = challenge.subject;
     let printed = patient::printed_code(&mut conn, subject).await?;
     drop(conn);
     let sent = challenge.code_hash == Some(code_hash(&identity, subject, code));
     let as_printed = || patient::printed_hash(identity.vault(), subject, &factor::plain_code(code));
     if !sent && printed.is_none_or(|kept| kept != as_printed()) {
-        return Err(Error::Unauthenticated);
+        return Err(Error::Unauthenticated(Unproved::CodeWrong));
     }
 
     let mut tx = identity.base.pool.begin().await?;
     if !challenge::finish(&mut tx, &hash).await? {
-        return Err(Error::Unauthenticated);
+        return Err(Error::Unauthenticated(Unproved::CodeWrong));
     }
-    let whose = match patient::let_in(&mut tx, subject).await?.ok_or(Error::Unauthenticated)? {
+    let whose = match patient::let_in(&mut tx, subject).await?.ok_or(Error::Unauthenticated(Unproved::CodeWrong))? {
         Let::Patient => Whose::Patient(CaseId::from(subject.uuid())),
         Let::Proxy(case) => Whose::Proxy { proxy: subject, case },
     };
@@ -145,7 +146,8 @@ mod tests {
         verify(scene, &challenge, &code.to_lowercase()).await?;
 
         let challenge = scene.sign_in_patient(ACCESS_ID, BIRTH_DATE).await?.challenge;
-        let request = RevokePatientAccessRequest { request_id: request_id(), case_id: case.to_string() };
+        let request =
+            RevokePatientAccessRequest { request_id: request_id(), case_id: case.to_string(), keep_proxies: false };
         scene.world.ask(&scene.identity, &nurse, request, patient_access::revoke).await?;
         assert_eq!(verify(scene, &challenge, &code).await.refused().code(), Code::Unauthenticated);
         let challenge = scene.sign_in_patient(ACCESS_ID, BIRTH_DATE).await?.challenge;

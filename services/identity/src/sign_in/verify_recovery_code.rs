@@ -2,6 +2,7 @@
 
 use chassis::{Anonymous, Call, Error};
 use proto::identity::{Tokens, VerifyRecoveryCodeRequest};
+use runtime::problem::Unproved;
 
 use super::{model::CODE_TRIES, open::open};
 use crate::{
@@ -20,19 +21,19 @@ pub(crate) async fn verify_recovery_code(
     let challenge = challenge::attempt(&mut conn, &hash, CODE_TRIES, call.now)
         .await?
         .filter(|challenge| challenge.step == Step::Otp)
-        .ok_or(Error::Unauthenticated)?;
+        .ok_or(Error::Unauthenticated(Unproved::ChallengeEnded))?;
     drop(conn);
 
     let mut tx = identity.base.pool.begin().await?;
     let account = factor::find_account(&mut tx, challenge.subject)
         .await?
         .filter(Account::is_in_use)
-        .ok_or(Error::Unauthenticated)?;
+        .ok_or(Error::Unauthenticated(Unproved::CodeWrong))?;
     let code = factor::recovery_hash(&identity, account.user_id, &call.request.recovery_code);
     let first = factor::use_recovery_code(&mut tx, account.user_id, &code, call.now).await?
         && challenge::finish(&mut tx, &hash).await?;
     if !first {
-        return Err(Error::Unauthenticated);
+        return Err(Error::Unauthenticated(Unproved::CodeWrong));
     }
     tracing::info!(user_id = %account.user_id, "A recovery code stood for the authenticator");
     let tokens = open(&identity, &mut tx, &account, challenge.device_hash.as_deref()).await?;

@@ -1,10 +1,11 @@
 //! A new system gets its ministry and one administrator.
 
-use std::path::Path;
+use std::{io::ErrorKind, path::Path};
 
 use access::{OrganisationId, caller::Hidden};
 use anyhow::Context as _;
 use proto::identity::{Organisation, OrganisationKind, Rights, Role};
+use tokio::{fs::OpenOptions, io::AsyncWriteExt as _};
 
 use super::{make::make, model::NewUser, store};
 use crate::{
@@ -47,7 +48,7 @@ pub(crate) async fn bootstrap(identity: &Identity, file: &Path) -> anyhow::Resul
     let made = make(identity, &mut tx, None, &new, identity.base.clock.now()).await?;
 
     // Written before the commit: a secret nobody can read would lock everybody out.
-    tokio::fs::write(file, format!("{FIRST_LOGIN}\n{}\n", made.initial_secret))
+    write_secret(file, &format!("{FIRST_LOGIN}\n{}\n", made.initial_secret))
         .await
         .with_context(|| format!("write the first administrator's secret to {}", file.display()))?;
     tx.commit().await?;
@@ -56,8 +57,21 @@ pub(crate) async fn bootstrap(identity: &Identity, file: &Path) -> anyhow::Resul
     Ok(())
 }
 
+/// Writes a file that only its owner can read, from its first byte on. One left by an attempt that failed is replaced.
+async fn write_secret(file: &Path, text: &str) -> std::io::Result<()> {
+    match tokio::fs::remove_file(file).await {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut out = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file).await?;
+    out.write_all(text.as_bytes()).await?;
+    out.sync_all().await
+}
+
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use proto::identity::{NextStep, OrganisationChanged, OrganisationKind as Kind};
     use testing::Outcome;
 
@@ -74,7 +88,10 @@ mod tests {
         assert!(user::bootstrap(&scene.identity, &file).await.is_err(), "there is no such folder");
 
         std::fs::create_dir(&folder)?;
+        // Left by an attempt that failed, for everybody to read.
+        std::fs::write(&file, "stale")?;
         user::bootstrap(&scene.identity, &file).await?;
+        assert_eq!(std::fs::metadata(&file)?.permissions().mode() & 0o777, 0o600);
         let text = std::fs::read_to_string(&file)?;
         let (login, secret) = text.trim().split_once('\n').unwrap();
         assert_eq!(scene.sign_in(login, secret).await?.next_step, i32::from(NextStep::Enrol));

@@ -3,7 +3,7 @@
 use access::UserId;
 use chassis::{Call, Error};
 use proto::identity::{DisableUserRequest, User};
-use runtime::problem::text;
+use runtime::problem::why;
 use sqlx::PgConnection;
 
 use super::{locked, store, view};
@@ -16,7 +16,11 @@ pub(crate) async fn disable(identity: Identity, call: Call<DisableUserRequest>) 
     call.change(&identity.base, lock, async |change| {
         if id == call.caller.user_id {
             // The last administrator would lock everybody out, and could not undo it.
-            return Err(Error::Precondition(text("自分自身のIDは停止できません。", "You cannot disable your own ID.")));
+            return Err(Error::Precondition(why(
+                "OWN_ID",
+                "自分自身のIDは停止できません。",
+                "You cannot disable your own ID.",
+            )));
         }
         let user = &mut change.held.user;
         if user.disabled_at.is_none() {

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use access::{Caller, OrganisationId, UserId};
 use chassis::{Call, Error, Seen};
 use proto::identity::{ImportOutcome, ImportUsersRequest, ImportUsersResponse, ImportedUser, Role};
-use runtime::clock::to_proto;
+use runtime::clock::{day_in_japan, to_proto};
 use sqlx::{Connection as _, PgConnection};
 use time::OffsetDateTime;
 
@@ -17,7 +17,7 @@ use super::{
     store,
 };
 use crate::{
-    organisation::{self, Body, ROWS},
+    organisation::{self, Body, ROWS, Standing},
     service::Identity,
 };
 
@@ -82,11 +82,13 @@ async fn bodies(
     conn: &mut PgConnection,
     caller: &Caller,
     rows: &[Row],
-) -> Result<HashMap<OrganisationId, Body>, Error> {
+) -> Result<HashMap<OrganisationId, (Body, Standing)>, Error> {
     let named: HashSet<OrganisationId> = rows.iter().filter_map(|row| row.organisation_id).collect();
     let named: Vec<OrganisationId> = named.into_iter().collect();
     let found = organisation::all_in_scope(conn, caller, &named).await?;
-    Ok(found.into_iter().map(|body| (body.id, body)).collect())
+    let mut standings = organisation::standings(conn, &named).await?;
+    let known = |body: Body| Some((body.id, (body, standings.remove(&body.id)?)));
+    Ok(found.into_iter().filter_map(known).collect())
 }
 
 /// One row, in a savepoint of its own: a log-in that is taken takes no other row with it.
@@ -95,10 +97,10 @@ async fn one(
     conn: &mut PgConnection,
     caller: &Caller,
     row: &Row,
-    body: Option<&Body>,
+    body: Option<&(Body, Standing)>,
     now: OffsetDateTime,
 ) -> Result<Made, Error> {
-    let body = body.ok_or_else(|| {
+    let (body, standing) = body.ok_or_else(|| {
         Error::invalid("organisation_id", "管轄の機関ではありません", "must be an organisation of your scope")
     })?;
     let role = Role::from_str_name(&format!("ROLE_{}", row.role.to_uppercase()))
@@ -115,7 +117,7 @@ async fn one(
         mail: &row.mail,
         hidden: caller.hidden,
     };
-    check(caller, body, &new)?;
+    check(caller, (body, standing), &new, day_in_japan(now))?;
 
     let mut savepoint = conn.begin().await?;
     let made = make(identity, &mut savepoint, Some(caller.user_id), &new, now).await?;

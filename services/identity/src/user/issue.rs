@@ -25,8 +25,9 @@ pub(crate) async fn issue(identity: Identity, call: Call<IssueUserRequest>) -> R
     };
     let mut conn = identity.base.pool.acquire().await?;
     let body = organisation::in_scope(&mut conn, caller, new.organisation_id).await?;
+    let standing = organisation::standing(&mut conn, new.organisation_id).await?;
     drop(conn);
-    check(caller, &body, &new)?;
+    check(caller, (&body, &standing), &new, call.today())?;
 
     let again = async |conn: &mut PgConnection, answer: &IssueUserResponse| {
         let id = UserId::parse(&answer.user_id)?;

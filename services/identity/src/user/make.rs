@@ -3,7 +3,7 @@
 use access::{Caller, UserId};
 use chassis::Error;
 use sqlx::PgConnection;
-use time::OffsetDateTime;
+use time::{Date, OffsetDateTime};
 use vault::Place;
 
 use super::{
@@ -11,10 +11,20 @@ use super::{
     model::{self, INITIAL_SECRET, Made, NewUser},
     store::{self, NewAccount},
 };
-use crate::{message, organisation::Body, service::Identity};
+use crate::{
+    message,
+    organisation::{Body, Standing},
+    service::Identity,
+};
 
 /// What must hold for an ID inside an organisation of the caller's scope.
-pub(super) fn check(caller: &Caller, body: &Body, new: &NewUser<'_>) -> Result<(), Error> {
+pub(super) fn check(
+    caller: &Caller,
+    (body, standing): (&Body, &Standing),
+    new: &NewUser<'_>,
+    today: Date,
+) -> Result<(), Error> {
+    standing.may_employ("organisation_id", new.role, today).map_err(Error::Invalid)?;
     model::check_role("role", new.role, body.kind).map_err(Error::Invalid)?;
     model::check_hidden("hidden_groups", caller.hidden, new.hidden).map_err(Error::Invalid)?;
     if !new.mail.is_empty() && !message::is_mail(new.mail) {
@@ -53,7 +63,7 @@ pub(super) async fn make(
     };
     store::insert(conn, &account).await.map_err(taken)?;
     if !new.mail.is_empty() {
-        message::initial_secret(identity, conn, new.mail, new.login, &initial_secret).await?;
+        message::initial_secret(identity, conn, new.mail, new.login, &initial_secret, INITIAL_SECRET).await?;
     }
     Ok(Made { user_id, initial_secret, expires_at })
 }

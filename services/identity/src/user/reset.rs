@@ -3,7 +3,7 @@
 use access::UserId;
 use chassis::{Call, Error};
 use proto::identity::{IssueUserResponse, ResetUserRequest};
-use runtime::problem::text;
+use runtime::problem::why;
 use sqlx::PgConnection;
 
 use super::{
@@ -26,10 +26,11 @@ pub(crate) async fn reset(identity: Identity, call: Call<ResetUserRequest>) -> R
     call.change(&identity.base, lock, async |change| {
         let user = &mut change.held.user;
         if user.disabled_at.is_some() {
-            return Err(Error::Precondition(text("停止されたIDです。", "This ID is disabled.")));
+            return Err(Error::Precondition(why("ID_DISABLED", "停止されたIDです。", "This ID is disabled.")));
         }
         if id == caller.user_id {
-            return Err(Error::Precondition(text(
+            return Err(Error::Precondition(why(
+                "OWN_ID",
                 "自分自身のIDは再発行できません。発行者に依頼してください。",
                 "You cannot reset your own ID. Ask the person who issued it.",
             )));

@@ -9,7 +9,7 @@ use krilla::{
     surface::Surface,
     text::{Font, TextDirection},
 };
-use runtime::problem::text;
+use runtime::problem::why;
 use time::{OffsetDateTime, UtcOffset, macros::format_description};
 
 use super::model::Made;
@@ -52,7 +52,8 @@ pub(super) async fn pages(identity: &Identity, slips: Vec<Slip>) -> Result<Vec<u
 fn drawn(post: &Post, slips: &[Slip]) -> Result<Vec<u8>, Error> {
     let font = post.font.as_ref().and_then(|file| std::fs::read(file).ok()).and_then(|data| Font::new(data.into(), 0));
     let Some(font) = font else {
-        return Err(Error::Precondition(text(
+        return Err(Error::Precondition(why(
+            "NO_FONT",
             "通知書の書体が設定されていません（HERSYS_FONT）。",
             "No font for slips is set up (HERSYS_FONT).",
         )));

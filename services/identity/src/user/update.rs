@@ -3,7 +3,7 @@
 use access::UserId;
 use chassis::{Call, Error};
 use proto::identity::{UpdateUserRequest, User};
-use runtime::problem::text;
+use runtime::problem::why;
 use sqlx::PgConnection;
 
 use super::{
@@ -23,7 +23,8 @@ pub(crate) async fn update(identity: Identity, call: Call<UpdateUserRequest>) ->
     let lock = async |conn: &mut PgConnection| Ok(locked::lock(conn, caller, id).await?.held());
     call.change(&identity.base, lock, async |change| {
         if id == caller.user_id {
-            return Err(Error::Precondition(text(
+            return Err(Error::Precondition(why(
+                "OWN_ID",
                 "自分自身のIDの権限は変更できません。",
                 "You cannot change what your own ID may do.",
             )));

@@ -9,7 +9,7 @@ use prost::Message as _;
 use proto::{
     identity::{ContractScope, Role},
     registry::{
-        BatchGetCasesRequest, CaseChanged, Placement, Relation,
+        BatchGetCasesRequest, CaseChanged, Outcome, Placement, Relation,
         registry_internal_service_client::RegistryInternalServiceClient,
     },
 };
@@ -17,7 +17,7 @@ use runtime::{clock, mesh::Channel};
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 
-use crate::{Caller, CaseId, Directory, OrganisationId, caller::Hidden};
+use crate::{Caller, CaseId, Directory, OrganisationId, UserId, caller::Hidden};
 
 /// The migration that creates the table, for services that keep copies.
 pub const TABLE: (&str, &str) = ("0001_case_copy.sql", include_str!("../tables/case_copy.sql"));
@@ -135,46 +135,80 @@ impl From<Vec<Relation>> for Relations {
     }
 }
 
+/// What of a case the relations of a caller depend on.
+#[derive(Clone, Copy, Debug)]
+pub struct Known {
+    /// The case.
+    pub id: CaseId,
+    /// Whether the person is in a lodging facility (宿泊療養).
+    pub is_resident: bool,
+    /// Whether the episode goes on.
+    pub is_open: bool,
+}
+
+/// A grant of a case, as far as it decides.
+#[derive(Clone, Copy, Debug)]
+pub struct Held {
+    /// Who holds it.
+    pub organisation_id: OrganisationId,
+    /// In which relation.
+    pub relation: Relation,
+    /// The only user of the organisation who holds it; `None` where all do.
+    pub user_id: Option<UserId>,
+    /// `None` while it lasts.
+    pub until: Option<OffsetDateTime>,
+}
+
 /// The relations of a caller to a case that are in force: granted to the caller's organisation, or to one that entrusts
 /// it.
 pub fn relations(case: &CaseChanged, caller: &Caller, directory: &Directory, now: OffsetDateTime) -> Relations {
-    let resident = case.placement == i32::from(Placement::Lodging);
+    let known = Known {
+        // A copy without a valid id belongs to nobody.
+        id: CaseId::parse(&case.case_id).unwrap_or(CaseId::NIL),
+        is_resident: case.placement == i32::from(Placement::Lodging),
+        is_open: case.outcome == i32::from(Outcome::Unspecified),
+    };
     let grants = case.grants.iter().filter_map(|grant| {
-        Some((
-            OrganisationId::parse(&grant.organisation_id).ok()?,
-            Relation::try_from(grant.relation).ok()?,
-            grant.until_time.as_ref().and_then(clock::from_proto),
-        ))
+        Some(Held {
+            organisation_id: OrganisationId::parse(&grant.organisation_id).ok()?,
+            relation: Relation::try_from(grant.relation).ok()?,
+            user_id: UserId::optional(&grant.user_id).ok()?,
+            until: grant.until_time.as_ref().and_then(clock::from_proto),
+        })
     });
-    // A copy without a valid id belongs to nobody.
-    let id = CaseId::parse(&case.case_id).unwrap_or(CaseId::NIL);
-    held(id, grants, caller, directory, resident, now)
+    held(known, grants, caller, directory, now)
 }
 
-/// The relations of a caller that follow from a case's grants: organisation, relation, and until when.
+/// The relations of a caller that follow from a case's grants.
 pub fn held(
-    case_id: CaseId,
-    grants: impl Iterator<Item = (OrganisationId, Relation, Option<OffsetDateTime>)>,
+    case: Known,
+    grants: impl Iterator<Item = Held>,
     caller: &Caller,
     directory: &Directory,
-    resident: bool,
     now: OffsetDateTime,
 ) -> Relations {
     if caller.is_citizen() {
         let own = if caller.role == Role::Proxy { Relation::Proxy } else { Relation::Patient };
-        let list = if caller.case_id == Some(case_id) { vec![own] } else { Vec::new() };
+        let list = if caller.case_id == Some(case.id) { vec![own] } else { Vec::new() };
         return Relations::new(list, caller);
     }
     let entrusted = directory.entrusted_to(caller.organisation_id, now);
     let mut list = Vec::new();
-    for (organisation, relation, _) in grants.filter(|(.., until)| until.is_none_or(|until| now < until)) {
-        if organisation == caller.organisation_id {
+    let in_force = |grant: &Held| {
+        grant.until.is_none_or(|until| now < until) && grant.user_id.is_none_or(|user| user == caller.user_id)
+    };
+    for Held { organisation_id, relation, .. } in grants.filter(in_force) {
+        if organisation_id == caller.organisation_id {
             list.push(relation);
-        } else if may_entrust(relation, resident) && entrusted.contains(&(organisation, ContractScope::Followup)) {
+        } else if case.is_open
+            && may_entrust(relation, case.is_resident)
+            && entrusted.contains(&(organisation_id, ContractScope::Followup))
+        {
+            // 健康観察 is entrusted, and ends with the episode: what was before the contract is not the contractor's to read.
             list.push(Relation::Contractor);
         }
     }
-    narrow_to_residents(&mut list, caller.role, resident);
+    narrow_to_residents(&mut list, caller.role, case.is_resident);
     Relations::new(list, caller)
 }
 
@@ -244,6 +278,7 @@ mod tests {
                 relation: relation.into(),
                 from_time: Some(to_proto(NOW - Duration::days(1))),
                 until_time: until.map(to_proto),
+                user_id: String::new(),
             }],
             ..CaseChanged::default()
         }
@@ -271,5 +306,15 @@ mod tests {
         assert_eq!(relations(&case, &caller(Role::Patient), NOW), [Relation::Patient]);
         let other = Caller { case_id: Some(Uuid::from_u128(9).into()), ..caller(Role::Patient) };
         assert_eq!(relations(&case, &other, NOW), []);
+    }
+
+    #[test]
+    fn what_one_user_opened_nobody_else_of_the_house_sees() {
+        let mut opened = case(Relation::Emergency, Some(NOW + Duration::hours(3)), Placement::Home);
+        let physician = caller(Role::Physician);
+        opened.grants[0].user_id = physician.user_id.to_string();
+        assert_eq!(relations(&opened, &physician, NOW), [Relation::Emergency]);
+        let colleague = Caller { user_id: Uuid::from_u128(77).into(), ..physician };
+        assert_eq!(relations(&opened, &colleague, NOW), []);
     }
 }

@@ -3,54 +3,61 @@
 
 mod entry;
 mod hears;
+mod snapshot;
 mod store;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use proto::identity::{ContractScope, OrganisationKind, Rights};
-use runtime::{Shutdown, clock};
+use runtime::{
+    Clock, Pulses, Shutdown, clock,
+    problem::{self, Unproved},
+};
 use sqlx::PgPool;
-use time::OffsetDateTime;
-use uuid::Uuid;
+use time::{Date, OffsetDateTime};
+use tonic::Status;
 
 use crate::{Caller, OrganisationId};
 
 pub use entry::{Days, Entry};
 pub use hears::Hears;
-use store::{ContractRow, OrganisationRow};
+use snapshot::Snapshot;
 
 /// How often the copy in memory looks for changes.
 const FOLLOW: Duration = Duration::from_millis(500);
+
+/// How long a look may take.
+const STEP: Duration = Duration::from_secs(10);
 
 /// If identity has been silent for longer than this, revocations may be missing.
 const SILENCE: time::Duration = time::Duration::seconds(10);
 /// Then only tokens younger than this are valid, except for filing.
 const YOUNG: time::Duration = time::Duration::seconds(60);
 
-/// A contract (委託) as far as services need it.
-#[derive(Clone, Debug)]
-struct Entrusted {
-    principal: OrganisationId,
-    contractors: Vec<OrganisationId>,
-    scopes: Vec<ContractScope>,
-    days: Days,
+/// Whether a token holds that identity has signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It does.
+    Good,
+    /// Its session has ended, or its organisation is cut off.
+    Ended,
+    /// Identity has been silent for too long to say. The caller should ask again, and not sign in again.
+    Unknown,
 }
 
-#[derive(Default)]
-struct Snapshot {
-    seq: i64,
-    entries: HashMap<OrganisationId, Arc<Entry>>,
-    centre_of: HashMap<String, OrganisationId>,
-    claimed: HashMap<OrganisationId, Vec<String>>,
-    catch_all: HashMap<u8, OrganisationId>,
-    prefectures: HashMap<u8, OrganisationId>,
-    contract_seq: i64,
-    contracts: HashMap<Uuid, Arc<Entrusted>>,
-    /// Contracts, by contractor.
-    entrusted: HashMap<OrganisationId, Vec<Arc<Entrusted>>>,
-    revoked: HashMap<String, OffsetDateTime>,
-    heard_at: Option<OffsetDateTime>,
+impl Standing {
+    /// Good, or the answer that fits.
+    ///
+    /// # Errors
+    /// UNAUTHENTICATED where the session has ended; UNAVAILABLE, with a delay, where nobody can say.
+    pub fn must_be_good(self) -> Result<(), Status> {
+        match self {
+            Self::Good => Ok(()),
+            Self::Ended => Err(problem::unauthenticated(Unproved::SessionEnded)),
+            Self::Unknown => Err(problem::unavailable()),
+        }
+    }
 }
 
 /// The directory in memory.
@@ -60,26 +67,35 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// Loads the copy and follows it until shutdown.
+    /// Loads the copy.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn follow(pool: PgPool, shutdown: &Shutdown) -> anyhow::Result<Self> {
+    pub async fn load(pool: &PgPool) -> anyhow::Result<Self> {
         let directory = Self::default();
-        directory.refresh(&pool).await?;
-        let (this, stop) = (directory.clone(), shutdown.clone());
+        directory.refresh(pool).await?;
+        Ok(directory)
+    }
+
+    /// Follows the copy until shutdown.
+    pub fn follow(&self, pool: PgPool, clock: Clock, pulses: Pulses, shutdown: &Shutdown) {
+        let (this, stop) = (self.clone(), shutdown.clone());
         shutdown.spawn("directory", async move {
             loop {
                 tokio::select! {
                     () = stop.requested() => return,
                     () = tokio::time::sleep(FOLLOW) => {}
                 }
-                if let Err(error) = this.refresh(&pool).await {
-                    tracing::warn!(%error, "Could not refresh the directory");
+                match tokio::time::timeout(STEP, this.refresh(&pool)).await {
+                    Ok(Ok(())) => pulses.beat("directory"),
+                    Ok(Err(error)) => tracing::warn!(%error, "Could not refresh the directory"),
+                    Err(_elapsed) => tracing::warn!("The database does not answer"),
+                }
+                if let Ok(Ok(difference)) = tokio::time::timeout(STEP, store::clock_differs_by(&pool, &clock)).await {
+                    pulses.clock_differs_by(difference);
                 }
             }
         });
-        Ok(directory)
     }
 
     /// An organisation; `None` if identity has not announced it.
@@ -87,12 +103,53 @@ impl Directory {
         self.snapshot.load().entries.get(&id).cloned()
     }
 
+    /// An organisation to which something may be addressed on a day: of a fitting kind, and open. What lies with a closed one,
+    /// nobody reads.
+    pub fn addressee(&self, id: &str, fits: impl Fn(OrganisationKind) -> bool, day: Date) -> Option<Arc<Entry>> {
+        let entry = OrganisationId::parse(id).ok().and_then(|id| self.get(id))?;
+        (fits(entry.kind) && entry.is_open(day)).then_some(entry)
+    }
+
+    /// Who takes over what a closed centre holds: the centre that takes the rest of its prefecture or, without one, the prefecture.
+    pub fn successor(&self, of: OrganisationId, now: OffsetDateTime) -> Option<Arc<Entry>> {
+        let prefecture = self.get(of)?.prefecture;
+        self.centre_for(None, prefecture, now)
+            .or_else(|| self.open_prefecture(prefecture, now))
+            .filter(|to| to.id != of)
+    }
+
+    /// The prefecture's own organisation, where it is open.
+    pub fn open_prefecture(&self, prefecture: u8, now: OffsetDateTime) -> Option<Arc<Entry>> {
+        let entry = self.prefecture(prefecture).and_then(|id| self.get(id))?;
+        entry.receives(clock::day_in_japan(now)).then_some(entry)
+    }
+
+    /// The centres and prefectures where nobody reads what arrives: closed, cut off, or without the right to enter.
+    pub fn centres_that_do_not_receive(&self, now: OffsetDateTime) -> Vec<OrganisationId> {
+        let today = clock::day_in_japan(now);
+        self.centres(|entry| !entry.receives(today))
+    }
+
+    /// The centres and prefectures that are over. One that is only cut off keeps its cases: it may come back in an hour.
+    pub fn centres_that_are_over(&self, now: OffsetDateTime) -> Vec<OrganisationId> {
+        let today = clock::day_in_japan(now);
+        self.centres(|entry| entry.exists.last.is_some_and(|last| last < today))
+    }
+
+    fn centres(&self, which: impl Fn(&Entry) -> bool) -> Vec<OrganisationId> {
+        let holds = |kind| {
+            matches!(kind, OrganisationKind::HealthCentre | OrganisationKind::City | OrganisationKind::Prefecture)
+        };
+        let snapshot = self.snapshot.load();
+        snapshot.entries.values().filter(|entry| holds(entry.kind) && which(entry)).map(|entry| entry.id).collect()
+    }
+
     /// The health centre responsible for a municipality or, if none is, the one for the rest of the prefecture.
     ///
     /// A centre that is not open today receives nothing: its share goes to the centre that takes the rest.
     pub fn centre_for(&self, municipality: Option<&str>, prefecture: u8, now: OffsetDateTime) -> Option<Arc<Entry>> {
         let (snapshot, today) = (self.snapshot.load(), clock::day_in_japan(now));
-        let open = |id: &OrganisationId| snapshot.entries.get(id).filter(|entry| entry.is_open(today)).cloned();
+        let open = |id: &OrganisationId| snapshot.entries.get(id).filter(|entry| entry.receives(today)).cloned();
         municipality
             .and_then(|code| snapshot.centre_of.get(code))
             .and_then(open)
@@ -122,8 +179,8 @@ impl Directory {
         contracts
             .iter()
             .filter(|contract| contract.days.contain(today))
-            // An organisation that is cut off entrusts nobody.
-            .filter(|contract| snapshot.entries.get(&contract.principal).is_none_or(|entry| entry.is_open(today)))
+            // An organisation that is cut off entrusts nobody, nor does one that was not announced yet.
+            .filter(|contract| snapshot.entries.get(&contract.principal).is_some_and(|entry| entry.is_open(today)))
             .flat_map(|contract| contract.scopes.iter().map(|scope| (contract.principal, *scope)))
             .collect()
     }
@@ -133,12 +190,13 @@ impl Directory {
         self.entrusted_to(contractor, now).contains(&(principal, ContractScope::Followup))
     }
 
-    /// Whether a token is still valid. If identity has been silent for long, only young tokens are, except for filing.
-    pub fn still_good(&self, caller: &Caller, now: OffsetDateTime, filing: bool) -> bool {
+    /// Whether a token still holds. If identity has been silent for long, a revocation may be missing: then nobody can say
+    /// for an older token, except for filing, which goes on.
+    pub fn standing(&self, caller: &Caller, now: OffsetDateTime, filing: bool) -> Standing {
         let snapshot = self.snapshot.load();
         let revoked = |subject: String| snapshot.revoked.get(&subject).is_some_and(|at| caller.issued_at <= *at);
         if revoked(format!("session:{}", caller.session_id)) || revoked(format!("user:{}", caller.user_id)) {
-            return false;
+            return Standing::Ended;
         }
         // A cut-off also ends streams and refreshed tokens.
         let cut_off = snapshot
@@ -146,10 +204,10 @@ impl Directory {
             .get(&caller.organisation_id)
             .is_some_and(|entry| entry.suspended || !entry.exists.contain(clock::day_in_japan(now)));
         if cut_off {
-            return false;
+            return Standing::Ended;
         }
         let silent = snapshot.heard_at.is_none_or(|at| now - at > SILENCE);
-        !silent || filing || now - caller.issued_at <= YOUNG
+        if !silent || filing || now - caller.issued_at <= YOUNG { Standing::Good } else { Standing::Unknown }
     }
 
     /// Loads what has changed since the last call.
@@ -186,66 +244,6 @@ impl Directory {
     }
 }
 
-impl Snapshot {
-    fn take(&mut self, row: OrganisationRow) {
-        self.seq = self.seq.max(row.seq);
-        let id = row.organisation_id;
-        let (kind, prefecture) = (row.kind.0, row.prefecture);
-        for code in self.claimed.remove(&id).unwrap_or_default() {
-            // Another centre may have it by now.
-            if self.centre_of.get(&code) == Some(&id) {
-                self.centre_of.remove(&code);
-            }
-        }
-        self.catch_all.retain(|_, centre| *centre != id);
-        for code in &row.jurisdiction {
-            self.centre_of.insert(code.clone(), id);
-        }
-        self.claimed.insert(id, row.jurisdiction);
-        if row.catch_all {
-            self.catch_all.insert(prefecture, id);
-        }
-        if kind == OrganisationKind::Prefecture {
-            self.prefectures.insert(prefecture, id);
-        }
-        let entry = Entry {
-            id,
-            kind,
-            name: row.name,
-            prefecture,
-            rights: row.rights.0,
-            parent_id: row.parent_id,
-            exists: Days { first: row.valid_from, last: row.valid_until },
-            opens_on: row.opens_on,
-            suspended: row.suspended,
-        };
-        self.entries.insert(id, Arc::new(entry));
-    }
-
-    fn take_contracts(&mut self, rows: Vec<ContractRow>) {
-        for row in rows {
-            self.contract_seq = self.contract_seq.max(row.seq);
-            if row.ended {
-                self.contracts.remove(&row.contract_id);
-                continue;
-            }
-            let contract = Entrusted {
-                principal: row.principal,
-                contractors: row.contractors,
-                scopes: row.scopes.iter().map(|scope| scope.0).collect(),
-                days: Days { first: Some(row.first_day), last: Some(row.last_day) },
-            };
-            self.contracts.insert(row.contract_id, Arc::new(contract));
-        }
-        self.entrusted.clear();
-        for contract in self.contracts.values() {
-            for contractor in &contract.contractors {
-                self.entrusted.entry(*contractor).or_default().push(Arc::clone(contract));
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::{collections::HashMap, sync::Arc};
@@ -258,7 +256,7 @@ mod tests {
     };
     use uuid::Uuid;
 
-    use super::{ContractRow, Days, Directory, Entry, Snapshot};
+    use super::{Days, Directory, Entry, Snapshot, Standing, store::ContractRow};
     use crate::{Caller, caller::Hidden};
 
     fn id(number: u128) -> crate::OrganisationId {
@@ -297,11 +295,11 @@ mod tests {
     fn with_identity_silent_only_young_tokens_stand_except_for_filing() {
         let (old, young) = (caller(Duration::minutes(3)), caller(Duration::seconds(30)));
         let (heard, silent) = (directory(Duration::seconds(1), &[]), directory(Duration::minutes(1), &[]));
-        assert!(heard.still_good(&old, NOW, false));
-        assert!(!silent.still_good(&old, NOW, false));
-        assert!(silent.still_good(&young, NOW, false));
-        assert!(silent.still_good(&old, NOW, true), "filing goes on");
-        assert!(!Directory::default().still_good(&old, NOW, false), "before anything was heard");
+        assert_eq!(heard.standing(&old, NOW, false), Standing::Good);
+        assert_eq!(silent.standing(&old, NOW, false), Standing::Unknown, "it may be good: nobody is told to sign in");
+        assert_eq!(silent.standing(&young, NOW, false), Standing::Good);
+        assert_eq!(silent.standing(&old, NOW, true), Standing::Good, "filing goes on");
+        assert_eq!(Directory::default().standing(&old, NOW, false), Standing::Unknown, "before anything was heard");
     }
 
     #[test]
@@ -309,10 +307,10 @@ mod tests {
         let session = "session:00000000-0000-0000-0000-000000000003";
         let caller = caller(Duration::minutes(1));
         for filing in [false, true] {
-            assert!(!directory(Duration::ZERO, &[(session, NOW)]).still_good(&caller, NOW, filing));
+            assert_eq!(directory(Duration::ZERO, &[(session, NOW)]).standing(&caller, NOW, filing), Standing::Ended);
             // A session that began after the moment is another one.
             let earlier = [(session, NOW - Duration::minutes(2))];
-            assert!(directory(Duration::ZERO, &earlier).still_good(&caller, NOW, filing));
+            assert_eq!(directory(Duration::ZERO, &earlier).standing(&caller, NOW, filing), Standing::Good);
         }
     }
 
@@ -332,6 +330,7 @@ mod tests {
         let directory = Directory::default();
         let with = |rows| {
             let mut snapshot = Snapshot::default();
+            snapshot.entries.insert(centre, Arc::new(entry(centre)));
             snapshot.take_contracts(rows);
             directory.snapshot.store(Arc::new(snapshot));
         };
@@ -345,20 +344,30 @@ mod tests {
         assert!(!directory.follows_up_for(association, centre, datetime!(2020-06-30 15:00 UTC)));
         with(vec![row(false), row(true)]);
         assert!(!directory.follows_up_for(association, centre, NOW));
+        with(vec![ContractRow { principal: other, ..row(false) }]);
+        assert!(!directory.follows_up_for(association, other, NOW), "nobody knows the principal yet");
+    }
+
+    fn entry(id: crate::OrganisationId) -> Entry {
+        Entry {
+            id,
+            kind: OrganisationKind::HealthCentre,
+            name: String::new(),
+            prefecture: 27,
+            rights: Rights::Entry,
+            parent_id: None,
+            exists: Days::default(),
+            opens_on: None,
+            suspended: false,
+        }
     }
 
     #[test]
     fn an_organisation_has_rights_on_its_days_only_and_none_while_cut_off() {
         let entry = Entry {
-            id: id(1),
-            kind: OrganisationKind::Clinic,
-            name: String::new(),
-            prefecture: 27,
-            rights: Rights::Entry,
-            parent_id: None,
             exists: Days { first: Some(date!(2020 - 05 - 01)), last: Some(date!(2020 - 05 - 31)) },
             opens_on: Some(date!(2020 - 05 - 15)),
-            suspended: false,
+            ..entry(id(1))
         };
         let nurse = |day| entry.rights_on(day, Role::Nurse);
         assert_eq!(nurse(date!(2020 - 05 - 14)), Rights::None);

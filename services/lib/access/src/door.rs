@@ -1,7 +1,10 @@
 //! Where a request enters a service: checked against the contract, with its caller.
 
 use prost::{Message, Name};
-use runtime::{problem, server::Peer};
+use runtime::{
+    problem::{self, Unproved},
+    server::Peer,
+};
 use tonic::{Request, Status};
 
 use crate::{
@@ -34,7 +37,11 @@ impl<M, By> Entered<M, By> {
 /// # Errors
 /// `INVALID_ARGUMENT` with every field at fault; UNAUTHENTICATED if the guard found no caller.
 pub fn enter<M: Message + Name>(request: Request<M>) -> Result<Entered<M, Caller>, Status> {
-    let caller = request.extensions().get::<Caller>().cloned().ok_or_else(problem::unauthenticated)?;
+    let caller = request
+        .extensions()
+        .get::<Caller>()
+        .cloned()
+        .ok_or_else(|| problem::unauthenticated(Unproved::SignInRequired))?;
     entered(request, caller)
 }
 
@@ -52,7 +59,7 @@ pub fn enter_public<M: Message + Name>(request: Request<M>) -> Result<Entered<M,
 /// `INVALID_ARGUMENT` with every field at fault; UNAUTHENTICATED without a peer.
 pub fn enter_internal<M: Message + Name>(request: Request<M>) -> Result<Entered<M, String>, Status> {
     let peer = request.extensions().get::<Peer>().and_then(|peer| peer.service.clone());
-    let peer = peer.ok_or_else(problem::unauthenticated)?.to_string();
+    let peer = peer.ok_or_else(|| problem::unauthenticated(Unproved::SignInRequired))?.to_string();
     entered(request, peer)
 }
 

@@ -9,8 +9,8 @@ use std::{
 use http::{HeaderMap, Request, Response};
 use proto::{Rule, identity::ContractScope, options::Permission};
 use runtime::{
-    Clock,
-    problem::{self, Language, text},
+    Clock, Pulses,
+    problem::{self, Language, Unproved, why},
     server::Peer,
 };
 use time::{Duration, OffsetDateTime};
@@ -33,12 +33,13 @@ pub struct Guard {
     verifier: Verifier,
     directory: Directory,
     clock: Clock,
+    pulses: Pulses,
 }
 
 impl Guard {
     /// A guard that decides by these keys, this directory and this clock.
-    pub fn new(verifier: Verifier, directory: Directory, clock: Clock) -> Self {
-        Self { verifier, directory, clock }
+    pub fn new(verifier: Verifier, directory: Directory, clock: Clock, pulses: Pulses) -> Self {
+        Self { verifier, directory, clock, pulses }
     }
 
     async fn admit(&self, path: &str, headers: &HeaderMap, peer: Option<&Peer>) -> Result<Option<Caller>, Status> {
@@ -46,24 +47,43 @@ impl Guard {
         if path.starts_with("/grpc.health.v1.") || path.starts_with("/grpc.reflection.v1.") {
             return Ok(None);
         }
-        let rule = proto::rule(path).ok_or_else(|| Status::unimplemented("no such RPC"))?;
-        let peer = peer.and_then(|peer| peer.service.as_deref()).ok_or_else(problem::unauthenticated)?;
+        let rule = proto::rule(path).ok_or_else(problem::no_such_rpc)?;
+        let peer = peer.and_then(|peer| peer.service.as_deref()).ok_or_else(not_signed_in)?;
         match rule.permission {
             Permission::Internal if rule.peers.iter().any(|allowed| allowed == peer) => return Ok(None),
             Permission::Public if peer == "gateway" || is_service(peer) => return Ok(None),
             // Everything people ask for comes through the gateway.
             _ if peer == "gateway" && rule.permission != Permission::Internal => {}
-            _ => return Err(Status::permission_denied("this service may not call this RPC")),
+            _ => {
+                return Err(problem::denied(&why(
+                    "WRONG_PEER",
+                    "許可されていない呼び出しです。",
+                    "This service may not call this RPC.",
+                )));
+            }
+        }
+        // A wrong clock knows neither whether a token is valid nor which day it is.
+        if !self.pulses.may_act() {
+            return Err(problem::unavailable());
         }
         let now = self.clock.now();
-        let token = bearer(headers).ok_or_else(problem::unauthenticated)?;
-        let caller = self.verifier.check(token, now).await.ok_or_else(problem::unauthenticated)?;
+        let token = bearer(headers).ok_or_else(not_signed_in)?;
+        let caller = self.verifier.check(token, now).await?;
         let filing = rule.permission == Permission::NotificationFile;
-        if !self.directory.still_good(&caller, now, filing) {
-            return Err(problem::unauthenticated());
+        self.directory.standing(&caller, now, filing).must_be_good()?;
+        if !is_in_scope(rule, &caller) {
+            return Err(problem::denied(&why(
+                "OUT_OF_SCOPE",
+                "このサービスアカウントのスコープに含まれていません。",
+                "This RPC is not among the scopes of this service account.",
+            )));
         }
         if !permits(&self.directory, rule, &caller, now) {
-            return Err(problem::denied(&text("この操作を行う権限がありません。", "Your role does not allow this.")));
+            return Err(problem::denied(&why(
+                "PERMISSION_DENIED",
+                "この操作を行う権限がありません。",
+                "Your role does not allow this.",
+            )));
         }
         if caller.terms_due && !rule.before_terms {
             return Err(problem::terms_due());
@@ -78,15 +98,17 @@ impl Guard {
 /// Whether a caller holds the permission that an RPC declares: by role, by kind and rights of the organisation, by
 /// contracts and, for another system, by its scopes.
 pub fn permits(directory: &Directory, rule: &Rule, caller: &Caller, now: OffsetDateTime) -> bool {
-    let in_scope = caller
-        .scopes
-        .as_ref()
-        .is_none_or(|scopes| scopes.iter().any(|scope| rule.path.strip_prefix('/') == Some(scope.as_str())));
     let entrusted: Vec<ContractScope> =
         directory.entrusted_to(caller.organisation_id, now).into_iter().map(|(_, scope)| scope).collect();
     let rights = directory.rights(caller, now);
     let duty = Duty { role: caller.role, kind: caller.kind, rights, entrusted: &entrusted };
-    in_scope && policy::allows(rule.permission, duty)
+    is_in_scope(rule, caller) && policy::allows(rule.permission, duty)
+}
+
+/// Whether another system may call an RPC by its scopes; persons have none.
+fn is_in_scope(rule: &Rule, caller: &Caller) -> bool {
+    let names = |scope: &String| rule.path.strip_prefix('/') == Some(scope.as_str());
+    caller.scopes.as_ref().is_none_or(|scopes| scopes.iter().any(names))
 }
 
 /// The token of an `authorization: Bearer` header.
@@ -98,6 +120,10 @@ pub fn bearer(headers: &HeaderMap) -> Option<&str> {
         return None;
     }
     value.strip_prefix("Bearer ")
+}
+
+fn not_signed_in() -> Status {
+    problem::unauthenticated(Unproved::SignInRequired)
 }
 
 fn is_service(peer: &str) -> bool {

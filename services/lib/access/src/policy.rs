@@ -173,7 +173,7 @@ pub fn writes(relation: Relation, group: Group) -> bool {
         (R::ReceivingCentre | R::ResponsibleCentre, _) => true,
         // The incoming centre reads along; the responsible centre writes.
         (R::IncomingCentre, Administrative) => true,
-        (R::IncomingCentre | R::FormerCentre | R::ResidenceCentre, _) => false,
+        (R::IncomingCentre | R::FormerCentre | R::ResidenceCentre | R::NotifiedCentre, _) => false,
         // Follow-up belongs to whoever looks after the person; the reporter may read its course.
         (R::Reporter, group) => group != Followup,
         // Facts of the stay, and care visits; never exposure or the person.
@@ -214,9 +214,9 @@ pub fn sight(relation: Relation, group: Group) -> Sight {
         (_, Technical) => Full,
         (R::Unspecified, _) | (_, Group::Unspecified) => Hidden,
 
-        (R::ReceivingCentre | R::ResponsibleCentre | R::IncomingCentre | R::FormerCentre | R::ResidenceCentre, _) => {
-            Full
-        }
+        (R::ReceivingCentre | R::ResponsibleCentre, _) => Full,
+        // They read along.
+        (R::IncomingCentre | R::FormerCentre | R::ResidenceCentre | R::NotifiedCentre, _) => Full,
         // The reporter follows the course in codes; what the person writes to the centre is not for the reporter.
         (R::Reporter, Followup) => Coded,
         (R::Reporter, _) => Full,
@@ -330,7 +330,7 @@ mod tests {
 
     #[test]
     fn nobody_writes_what_stays_hidden() {
-        for relation in (1..=14).filter_map(|n| Relation::try_from(n).ok()) {
+        for relation in (1..=15).filter_map(|n| Relation::try_from(n).ok()) {
             for group in (2..=7).filter_map(|n| Group::try_from(n).ok()) {
                 let blind = sight(relation, group) == Sight::Hidden && writes(relation, group);
                 assert!(!blind, "{relation:?} {group:?}");

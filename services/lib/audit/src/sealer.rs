@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use runtime::{Clock, Shutdown};
+use runtime::{Clock, Pulses, Shutdown};
 use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
 use vault::Signer;
@@ -15,22 +15,36 @@ use crate::{
 
 /// How often to look for new rows.
 const LOOK: Duration = Duration::from_millis(500);
+/// How long a round may take.
+const STEP: Duration = Duration::from_secs(15);
 /// The most rows sealed in one transaction.
 const BATCH: i64 = 2_000;
 /// A chain that has grown is signed again after this long.
 const SIGN: time::Duration = time::Duration::seconds(30);
 
+/// The oldest transaction of this database's service that is open and has written, or the next one there will be. What is open in
+/// other databases of the server, or by other roles, writes nothing here. Transaction ids of sessions have 32 bits of 64.
+const OLDEST_WRITER: &str = "
+    select coalesce(min(next - ((next - a.backend_xid::text::bigint) & 4294967295)), next)::text
+    from (select pg_snapshot_xmax(pg_current_snapshot())::text::bigint as next) n
+    left join pg_stat_activity a
+           on a.datname = current_database() and a.backend_xid is not null and a.pid <> pg_backend_pid()
+    group by next";
+
 /// Seals until shutdown.
-pub fn start(service: &'static str, pool: PgPool, signer: Signer, clock: Clock, shutdown: &Shutdown) {
+pub fn start(service: &'static str, pool: PgPool, signer: Signer, clock: Clock, pulses: Pulses, shutdown: &Shutdown) {
     let stop = shutdown.clone();
     shutdown.spawn("sealer", async move {
         let mut known = None;
         loop {
-            match go_on(service, &pool, &signer, &clock, &mut known).await {
+            let sealed = tokio::time::timeout(STEP, go_on(service, &pool, &signer, &clock, &mut known)).await;
+            pulses.beat("sealer");
+            match sealed {
                 // More rows are waiting.
-                Ok(sealed) if sealed == BATCH && !stop.is_requested() => continue,
-                Ok(_) => {}
-                Err(error) => tracing::warn!(error = %format!("{error:#}"), "Could not seal the audit trail"),
+                Ok(Ok(sealed)) if sealed == BATCH && !stop.is_requested() => continue,
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => tracing::warn!(error = %format!("{error:#}"), "Could not seal the audit trail"),
+                Err(_elapsed) => tracing::warn!("The database does not answer"),
             }
             tokio::select! {
                 () = stop.requested() => return,
@@ -57,13 +71,16 @@ async fn go_on(
     if !alone {
         return Ok(0);
     }
-    // Only rows older than every open transaction: no other row can still appear among them.
+    // Only rows older than every transaction that is open in this database: no other row can still appear among them. Asked in
+    // a statement of its own: whoever has ended by then is seen by the next one.
+    let fence: String = sqlx::query_scalar(OLDEST_WRITER).fetch_one(&mut *tx).await?;
     let rows: Vec<Stored> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
         "select {COLUMNS} from audit a, audit_sealed s
-         where (a.xid, a.id) > (s.xid, s.audit_id) and a.xid < pg_snapshot_xmin(pg_current_snapshot())
+         where (a.xid, a.id) > (s.xid, s.audit_id) and a.xid < $2::xid8
          order by a.xid, a.id limit $1"
     )))
     .bind(BATCH)
+    .bind(fence)
     .fetch_all(&mut *tx)
     .await?;
     if let Some((place, seal)) = known.as_ref().filter(|(place, _)| *place > 0) {

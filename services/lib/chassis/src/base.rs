@@ -1,11 +1,13 @@
 //! What every service has, and how it answers.
 
+use std::time::Duration;
+
 use access::{Caller, Directory, OrganisationId, door};
 use data::outbox::Wake;
 use prost::{Message, Name};
 use proto::{Rule, options::Audit};
 use runtime::{
-    Clock, Shutdown,
+    Clock, Pulses, Shutdown,
     mesh::{Channel, Mesh},
 };
 use sqlx::PgPool;
@@ -14,6 +16,9 @@ use tonic::{Request, Response};
 use vault::{Signer, Vault};
 
 use crate::{Anonymous, Call, Error, Reply, Service, call::Duties};
+
+/// How long a handler may work. The server gives up a statement after ten seconds.
+const LONGEST: Duration = Duration::from_secs(30);
 
 /// What every service has, shared by its calls and its tasks.
 #[derive(Clone)]
@@ -36,6 +41,8 @@ pub struct Base {
     pub shutdown: Shutdown,
     /// Channels to the other services.
     pub mesh: Mesh,
+    /// Whether the tasks of the process go on, and whether its clock can be trusted.
+    pub pulses: Pulses,
 }
 
 impl Base {
@@ -130,6 +137,9 @@ impl Base {
         duties: &Duties,
         work: impl Future<Output = Result<R, Error>> + Send + 'static,
     ) -> Reply<R> {
+        // A handler whose database has vanished would wait for ever, and its connection with it. Rebuilding a projection may.
+        let most = if rule.package == "operations" { Duration::MAX } else { LONGEST };
+        let work = async move { tokio::time::timeout(most, work).await.unwrap_or(Err(Error::Unavailable)) };
         let done = self.shutdown.detach(work).await.map_err(|_| Error::Internal(anyhow::anyhow!("a handler panicked")));
         if rule.audit != Audit::Read {
             self.wake.relay();

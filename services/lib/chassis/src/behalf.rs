@@ -2,7 +2,7 @@
 
 use access::OrganisationId;
 use proto::identity::{OrganisationKind as Kind, Rights};
-use runtime::problem::text;
+use runtime::problem::why;
 
 use crate::{Base, Call, Error};
 
@@ -17,7 +17,8 @@ pub fn of<M>(base: &Base, call: &Call<M>, institution_id: &str) -> Result<Option
     }
     let caller = &call.caller;
     if !matches!(caller.kind, Kind::HealthCentre | Kind::City) {
-        return Err(Error::Denied(text(
+        return Err(Error::Denied(why(
+            "HEALTH_CENTRE_ONLY",
             "代行入力を行えるのは保健所に限られます。",
             "Only a health centre may enter data on behalf of others.",
         )));

@@ -1,9 +1,6 @@
 //! What can go wrong in a handler, and the only place that turns it into a `Status` for the caller.
 
-use runtime::{
-    layers::INTERNAL,
-    problem::{self, Text, Violation},
-};
+use runtime::problem::{self, Unproved, Violation, Why};
 use tonic::Status;
 
 /// What can go wrong in a handler. `Display` never contains the source: it is for the caller.
@@ -17,13 +14,13 @@ pub enum Error {
     NotFound(&'static str),
     /// The caller may see the record, but not do this.
     #[error("denied")]
-    Denied(Text),
+    Denied(Why),
     /// The current state does not allow it.
     #[error("failed precondition")]
-    Precondition(Text),
+    Precondition(Why),
     /// The token, password or code is missing or wrong.
     #[error("unauthenticated")]
-    Unauthenticated,
+    Unauthenticated(Unproved),
     /// Too many calls at once.
     #[error("exhausted")]
     Exhausted,
@@ -33,6 +30,9 @@ pub enum Error {
     /// The request id was used with another body.
     #[error("request id reused")]
     RequestIdReused,
+    /// The request was carried out; its answer is no longer kept.
+    #[error("answer forgotten")]
+    AnswerForgotten,
     /// Somebody else changed the record first.
     #[error("stale etag")]
     StaleEtag,
@@ -78,10 +78,11 @@ impl From<Error> for Status {
             Error::NotFound(what) => problem::not_found(what),
             Error::Denied(why) => problem::denied(&why),
             Error::Precondition(why) => problem::precondition(&why),
-            Error::Unauthenticated => problem::unauthenticated(),
+            Error::Unauthenticated(unproved) => problem::unauthenticated(unproved),
             Error::Exhausted => problem::exhausted(std::time::Duration::from_secs(2)),
             Error::Unavailable => problem::unavailable(),
             Error::RequestIdReused => problem::request_id_reused(),
+            Error::AnswerForgotten => problem::answer_forgotten(),
             Error::StaleEtag => problem::stale_etag(),
             Error::Database(source) => {
                 // The text of a database error can contain values; its code and constraint cannot.
@@ -96,11 +97,11 @@ impl From<Error> for Status {
             }
             Error::Vault(source) => {
                 tracing::error!(error = %source, "Vault failed");
-                Status::internal(INTERNAL)
+                problem::internal()
             }
             Error::Internal(source) => {
                 tracing::error!(error = %format!("{source:#}"), "Handler failed");
-                Status::internal(INTERNAL)
+                problem::internal()
             }
         }
     }

@@ -1,14 +1,14 @@
 //! Putting a service together.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use access::{Directory, directory, guard::Guard, token::Verifier};
 use anyhow::Context as _;
 use clap::Args;
-use data::{Consumer, Projection, consumer::Listening, nats, outbox::Wake, pool, pool::Database, relay};
+use data::{Consumer, Projection, consumer::Listening, nats, outbox::Wake, pool, pool::Database, relay, retention};
 use futures::FutureExt as _;
 use runtime::{
-    Clock, Shutdown, admin,
+    Clock, Pulses, Shutdown, admin,
     config::Common,
     layers::Standard,
     mesh::{Channel, Mesh},
@@ -30,6 +30,8 @@ use crate::{
 pub struct Mount<Own> {
     /// What every service has.
     pub base: Base,
+    /// Connections for following the directory.
+    apart: PgPool,
     /// The service's own settings.
     pub own: Own,
     common: Common,
@@ -38,10 +40,14 @@ pub struct Mount<Own> {
     bus: async_nats::Client,
     consumers: Vec<Arc<dyn Listening>>,
     sealed: &'static [Sealed],
+    retention: Vec<retention::Rule>,
 }
 
+/// Connections for following the directory.
+const APART: u32 = 2;
+
 /// How often keys are read again: several times before a new one comes into use.
-const KEYS: std::time::Duration = std::time::Duration::from_secs(8);
+const KEYS: Duration = Duration::from_secs(8);
 
 impl<Own: Args> Mount<Own> {
     /// Connects everything. The bus may be down; the database may not.
@@ -58,18 +64,38 @@ impl<Own: Args> Mount<Own> {
             let channel = Channel::new(collector, "otel.hersys.internal", Arc::clone(&tls.client))?;
             spans::start(service, channel, &shutdown);
         }
-        let pool = database.connect().await?;
-        let vault = Vault::open_for(service, &kek_file, &pool).await?;
-        let signer = Signer::load(&vault, &pool).await?;
+        let (pool, vault, signer, directory) = pool::patiently(&shutdown, || async {
+            let pool = database.connect().await?;
+            let vault = Vault::open_for(service, &kek_file, &pool).await?;
+            let signer = Signer::load(&vault, &pool).await?;
+            let directory = Directory::load(&pool).await?;
+            Ok((pool, vault, signer, directory))
+        })
+        .await?;
         follow_keys(&vault, &signer, &pool, &shutdown);
+        let pulses = Pulses::default();
+        // Connections of their own: a surge that fills the pool must not look like silence of identity.
+        let apart = pool::patiently(&shutdown, || database.connect_with(APART)).await?;
+        let (clock, wake) = (Clock::system(), Wake::default());
+        directory.follow(apart.clone(), clock.clone(), pulses.clone(), &shutdown);
         let mesh = Mesh::new(&tls, &common.upstreams())?;
         let bus = nats::connect(&common.nats_url, service, &tls).await?;
-        let directory = Directory::follow(pool.clone(), &shutdown).await?;
-        let (clock, wake) = (Clock::system(), Wake::default());
-        let base = Base { service, pool, vault, signer, directory, clock, wake, shutdown, mesh };
-        let mut mount = Self { base, own, common, database, tls, bus, consumers: Vec::new(), sealed: &[] };
+        let base = Base { service, pool, vault, signer, directory, clock, wake, shutdown, mesh, pulses };
+        let mut mount = Self {
+            base,
+            apart,
+            own,
+            common,
+            database,
+            tls,
+            bus,
+            consumers: Vec::new(),
+            sealed: &[],
+            retention: Vec::new(),
+        };
         // Identity listens to itself, too: every service learns the directory in the same way.
-        mount.listen(directory::Hears)?;
+        let apart = mount.apart.clone();
+        mount.listen_by(directory::Hears, apart)?;
         Ok(mount)
     }
 
@@ -78,13 +104,23 @@ impl<Own: Args> Mount<Own> {
         self.sealed = columns;
     }
 
+    /// Names what the service does not keep for ever.
+    pub fn sweeps(&mut self, rules: &[retention::Rule]) {
+        self.retention.extend_from_slice(rules);
+    }
+
     /// Listens to another service's events.
     ///
     /// # Errors
     /// When no address of the owner is configured.
     pub fn listen<P: Projection>(&mut self, projection: P) -> anyhow::Result<()> {
+        let pool = self.base.pool.clone();
+        self.listen_by(projection, pool)
+    }
+
+    fn listen_by<P: Projection>(&mut self, projection: P, pool: PgPool) -> anyhow::Result<()> {
         let owner = self.base.channel(projection.source())?;
-        let consumer = Consumer::new(self.base.service, projection, self.base.pool.clone(), owner);
+        let consumer = Consumer::new(self.base.service, projection, pool, owner, self.base.pulses.clone());
         consumer.start(self.bus.clone(), &self.base.shutdown);
         self.consumers.push(consumer);
         Ok(())
@@ -95,27 +131,53 @@ impl<Own: Args> Mount<Own> {
     /// # Errors
     /// When a port is taken or the transport fails.
     pub async fn serve(self, routes: impl FnOnce(Routes) -> Routes) -> anyhow::Result<()> {
-        let Self { base, common, database, tls, bus, consumers, sealed, .. } = self;
-        let verifier = Verifier::new(base.channel("identity")?);
-        relay::start(base.service, database, base.pool.clone(), bus, base.wake.clone(), &base.shutdown);
+        let Self { base, common, database, tls, bus, consumers, sealed, mut retention, .. } = self;
+        let verifier = Verifier::follow(base.channel("identity")?, common.keys_file.clone(), &base.shutdown);
+        relay::start(
+            base.service,
+            database,
+            base.pool.clone(),
+            bus,
+            base.wake.clone(),
+            base.pulses.clone(),
+            &base.shutdown,
+        );
 
         let listener =
             TcpListener::bind(common.listen).await.with_context(|| format!("listen on {}", common.listen))?;
         let admin = TcpListener::bind(common.admin_listen)
             .await
             .with_context(|| format!("listen on {}", common.admin_listen))?;
-        let (pool, keys) = (base.pool.clone(), verifier.clone());
-        let ready: admin::Ready = Arc::new(move || {
-            let (pool, keys) = (pool.clone(), keys.clone());
-            async move { pool::is_alive(&pool).await && keys.is_ready().await }.boxed()
+        let (pool, keys, pulses) = (base.pool.clone(), verifier.clone(), base.pulses.clone());
+        let complaint: admin::Complaint = Arc::new(move || {
+            let (pool, keys, pulses) = (pool.clone(), keys.clone(), pulses.clone());
+            async move {
+                if !pool::is_alive(&pool).await {
+                    return Some("the database does not answer".to_owned());
+                }
+                if !keys.is_ready() {
+                    return Some("identity's keys are not known".to_owned());
+                }
+                pulses.complaint()
+            }
+            .boxed()
         });
-        admin::serve(admin, &tls, ready, &base.shutdown);
+        admin::serve(admin, &tls, complaint, &base.shutdown);
 
         let routes = routes(server::standard_routes(base.service).await?);
         let routes = Operations { base: base.clone(), consumers: Arc::new(consumers) }.routes(routes);
-        audit::sealer::start(base.service, base.pool.clone(), base.signer.clone(), base.clock.clone(), &base.shutdown);
+        audit::sealer::start(
+            base.service,
+            base.pool.clone(),
+            base.signer.clone(),
+            base.clock.clone(),
+            base.pulses.clone(),
+            &base.shutdown,
+        );
+        retention.extend_from_slice(retention::OF_EVERY_SERVICE);
+        retention::start(base.pool.clone(), base.clock.clone(), retention, &base.shutdown);
         let routes = Trail { base: base.clone(), sealed }.routes(routes);
-        let guard = Guard::new(verifier, base.directory.clone(), base.clock.clone());
+        let guard = Guard::new(verifier, base.directory.clone(), base.clock.clone(), base.pulses.clone());
         let layers = ServiceBuilder::new().layer(Standard).layer(guard).into_inner();
         tracing::info!(listen = %common.listen, "Serving {}", base.service);
         server::serve(listener, &tls, layers, routes, &base.shutdown).await?;
@@ -145,7 +207,10 @@ fn follow_keys(vault: &Vault, signer: &Signer, pool: &PgPool, shutdown: &Shutdow
     });
 }
 
-/// Brings the schema up to date.
+/// How long the deployment waits for the bus.
+const BUS: Duration = Duration::from_secs(30);
+
+/// Brings the schema and the stream up to date.
 pub(crate) async fn migrate<Own: Args>(
     service: &'static str,
     settings: &Settings<Own>,
@@ -153,6 +218,16 @@ pub(crate) async fn migrate<Own: Args>(
 ) -> anyhow::Result<()> {
     let mut connection = settings.database(service, "owner").connection().await?;
     migrate_all(&mut connection, own).await?;
+    let name = format!("{service}-migrate");
+    let bus = nats::connect(&settings.common.nats_url, &name, &Tls::load(&settings.common.tls)?).await?;
+    let made = async {
+        // A server that has just started refuses JetStream for a moment.
+        while let Err(error) = nats::make_stream(&bus, service).await {
+            tracing::info!(error = %format!("{error:#}"), "The bus does not take the stream yet");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    tokio::time::timeout(BUS, made).await.with_context(|| format!("the bus does not take the stream of {service}"))?;
     tracing::info!("Migrated {service}");
     Ok(())
 }

@@ -44,7 +44,7 @@ pub struct NoSettings {}
 pub enum Command {
     /// Answer RPCs and handle events.
     Serve,
-    /// Bring the schema up to date, as the owner role, and end.
+    /// Bring the schema and the stream on the bus up to date, as who owns them, and end.
     Migrate,
 }
 

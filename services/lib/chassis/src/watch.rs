@@ -2,8 +2,9 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use access::Caller;
+use access::{directory::Standing, guard};
 use prost::{Message, Name};
+use runtime::problem::{self, Unproved, why};
 use time::OffsetDateTime;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
@@ -89,9 +90,9 @@ impl Base {
                 () = base.shutdown.requested() => {}
                 () = sender.closed() => {}
                 () = tokio::time::sleep(life) => {
-                    let _ = sender.try_send(Err(runtime::problem::unauthenticated()));
+                    let _ = sender.try_send(Err(problem::unauthenticated(Unproved::TokenExpired)));
                 }
-                outcome = follow(&base, &call.caller, &arrivals, &sender, look, show) => if let Err(error) = outcome {
+                outcome = follow(&base, &call, &arrivals, &sender, look, show) => if let Err(error) = outcome {
                     let _ = sender.try_send(Err(error.into()));
                 }
             }
@@ -100,9 +101,24 @@ impl Base {
     }
 }
 
-async fn follow<R: Default, LF, WF>(
+/// Whether the caller may still watch: sessions end, organisations are cut off, rights and contracts change.
+fn may_go_on<M>(base: &Base, call: &Call<M>) -> Result<(), Error> {
+    let (caller, now) = (&call.caller, base.clock.now());
+    match base.directory.standing(caller, now, false) {
+        Standing::Good if guard::permits(&base.directory, call.rule, caller, now) => Ok(()),
+        Standing::Good => Err(Error::Denied(why(
+            "PERMISSION_DENIED",
+            "この操作を行う権限がなくなりました。",
+            "Your organisation may no longer do this.",
+        ))),
+        Standing::Ended => Err(Error::Unauthenticated(Unproved::SessionEnded)),
+        Standing::Unknown => Err(Error::Unavailable),
+    }
+}
+
+async fn follow<M, R: Default, LF, WF>(
     base: &Base,
-    caller: &Caller,
+    call: &Call<M>,
     arrivals: &Arrivals,
     sender: &mpsc::Sender<Result<R, Status>>,
     look: impl Fn(Since) -> LF,
@@ -122,9 +138,7 @@ where
         return Ok(());
     }
     loop {
-        if !base.directory.still_good(caller, base.clock.now(), false) {
-            return Err(Error::Unauthenticated);
-        }
+        may_go_on(base, call)?;
         let edge = newest - OVERLAP;
         seen.retain(|_, at| *at >= edge);
         let known = seen.keys().copied().collect();

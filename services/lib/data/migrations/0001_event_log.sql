@@ -8,7 +8,6 @@ create table outbox (
     type        text        not null,
     payload     bytea       not null,
     traceparent text        not null,
-    xid         xid8        not null default pg_current_xact_id(),
     created_at  timestamptz not null default now(),
     seq         bigint,
     recorded_at timestamptz
@@ -24,7 +23,7 @@ create table outbox_default partition of outbox default;
 
 -- Makes the partition of the month a day lies in. Runs as the owner, because the service may not create tables.
 create function make_outbox_partition(day date) returns void
-language plpgsql security definer set search_path = public as $$
+language plpgsql security definer set search_path = public, pg_temp as $$
 declare
     first date := date_trunc('month', day);
     name  text := 'outbox_' || to_char(first, 'YYYY_MM');
@@ -93,6 +92,8 @@ create table request (
     rpc        text        not null,
     body_hash  bytea       not null,
     response   bytea,
-    created_at timestamptz not null default now(),
+    created_at timestamptz not null,
     primary key (user_id, request_id)
 );
+-- Serves forgetting.
+create index request_old on request (created_at);

@@ -9,7 +9,10 @@ mod handle;
 mod reconcile;
 
 use std::{
-    sync::{Arc, atomic::AtomicBool},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -18,9 +21,9 @@ use async_nats::jetstream;
 use async_trait::async_trait;
 use futures::StreamExt as _;
 use proto::operations::event_log_service_client::EventLogServiceClient;
-use runtime::{Shutdown, mesh::Channel};
+use runtime::{Pulses, Shutdown, mesh::Channel};
 use sqlx::{PgConnection, PgPool};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 
 use crate::{Event, dead_letter, nats};
 
@@ -30,6 +33,10 @@ pub use failure::Failure;
 const BATCH: usize = 200;
 /// The delay before a retry.
 const RETRY: Duration = Duration::from_millis(500);
+/// How long a batch may take. What takes longer has lost its database or an owner.
+const LONGEST: Duration = Duration::from_secs(30);
+/// So often in a row events are fetched from their owner before the bus is taken for broken.
+const UNSERVED: u32 = 20;
 
 /// What a service does with another's events.
 #[async_trait]
@@ -60,6 +67,11 @@ pub struct Consumer<P> {
     turn: Mutex<()>,
     /// The last comparison with the owner found a difference.
     suspicious: AtomicBool,
+    pulses: Pulses,
+    /// How often in a row events had to be fetched because the bus did not bring them.
+    unserved: AtomicU32,
+    /// The bus has brought nothing for long, although there was something: its consumer is made anew.
+    broken: Notify,
 }
 
 /// A consumer as the operations RPCs use it, whatever it projects.
@@ -75,9 +87,19 @@ pub trait Listening: Send + Sync {
 
 impl<P: Projection> Consumer<P> {
     /// A consumer for `service`. It does not listen before [`Consumer::start`].
-    pub fn new(service: &'static str, projection: P, pool: PgPool, owner: Channel) -> Arc<Self> {
+    pub fn new(service: &'static str, projection: P, pool: PgPool, owner: Channel, pulses: Pulses) -> Arc<Self> {
         let owner = EventLogServiceClient::new(owner).max_decoding_message_size(64 << 20);
-        Arc::new(Self { service, projection, pool, owner, turn: Mutex::new(()), suspicious: AtomicBool::new(false) })
+        Arc::new(Self {
+            service,
+            projection,
+            pool,
+            owner,
+            turn: Mutex::new(()),
+            suspicious: AtomicBool::new(false),
+            pulses,
+            unserved: AtomicU32::new(0),
+            broken: Notify::new(),
+        })
     }
 
     /// Listens until shutdown.
@@ -102,7 +124,14 @@ impl<P: Projection> Consumer<P> {
     /// The fast way: handles what the bus delivers.
     async fn listen(&self, js: &jetstream::Context) {
         loop {
-            if let Err(error) = self.listen_once(js).await {
+            let heard = tokio::select! {
+                heard = self.listen_once(js) => heard,
+                () = self.broken.notified() => {
+                    tracing::warn!(source = self.projection.source(), "The bus brings nothing, making its consumer anew");
+                    nats::drop_consumer(js, self.projection.source(), self.service).await
+                }
+            };
+            if let Err(error) = heard {
                 tracing::debug!(source = self.projection.source(), error = %format!("{error:#}"), "Bus not reachable");
             }
             tokio::time::sleep(RETRY).await;
@@ -132,6 +161,7 @@ impl<P: Projection> Consumer<P> {
                 }
             }
             events.sort_by_key(|event| event.seq);
+            self.unserved.store(0, Ordering::Release);
             let _turn = self.turn.lock().await;
             self.catch_up(&events).await;
             for message in &messages {

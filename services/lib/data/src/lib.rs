@@ -16,6 +16,7 @@ pub mod pipeline;
 pub mod pool;
 pub mod relay;
 pub mod request;
+pub mod retention;
 pub mod subject;
 
 pub use code::{Code, code};

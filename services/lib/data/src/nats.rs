@@ -11,7 +11,7 @@ use async_nats::{
         stream::{DiscardPolicy, StorageType},
     },
 };
-use runtime::tls::Tls;
+use runtime::{tls::Tls, trace::TraceContext};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use uuid::Uuid;
 
@@ -49,12 +49,14 @@ pub async fn connect(url: &str, service: &str, tls: &Tls) -> anyhow::Result<asyn
         .context("connect to NATS")
 }
 
-/// Creates the stream of a service, or leaves it as it is.
+/// Creates the stream of a service, or brings it back to what it should be. The deployment does this, under a name of its own: a
+/// serving process could give its stream settings that go round the permissions of others.
 ///
 /// # Errors
 /// When the server does not answer or refuses.
-pub async fn make_stream(js: &jetstream::Context, service: &str) -> anyhow::Result<()> {
-    js.get_or_create_stream(jetstream::stream::Config {
+pub async fn make_stream(bus: &async_nats::Client, service: &str) -> anyhow::Result<()> {
+    let js = jetstream::new(bus.clone());
+    js.create_or_update_stream(jetstream::stream::Config {
         name: subject::stream(service),
         subjects: vec![subject::all_of(service)],
         storage: StorageType::File,
@@ -90,6 +92,16 @@ pub async fn make_consumer(js: &jetstream::Context, source: &str, service: &str)
         .with_context(|| format!("create the consumer of {service} on {source}"))
 }
 
+/// Drops the durable consumer of a service, to be made anew: its cursor says where to go on.
+///
+/// # Errors
+/// When the server does not answer.
+pub async fn drop_consumer(js: &jetstream::Context, source: &str, service: &str) -> anyhow::Result<()> {
+    let stream = js.get_stream_no_info(subject::stream(source)).await.context("find the stream")?;
+    stream.delete_consumer(service).await.with_context(|| format!("drop the consumer of {service} on {source}"))?;
+    Ok(())
+}
+
 /// The CloudEvents attributes of an event, as headers (binary content mode).
 pub(crate) fn headers(source: &str, event: &Event) -> HeaderMap {
     let mut headers = HeaderMap::new();
@@ -99,8 +111,21 @@ pub(crate) fn headers(source: &str, event: &Event) -> HeaderMap {
     headers.insert("ce-type", subject::cloud_event_type(&event.r#type));
     headers.insert("ce-time", event.recorded_at.format(&Rfc3339).unwrap_or_default());
     headers.insert(SEQ, event.seq.to_string());
-    headers.insert(runtime::trace::HEADER, event.traceparent.as_str());
+    if TraceContext::parse(&event.traceparent).is_some() {
+        headers.insert(runtime::trace::HEADER, event.traceparent.as_str());
+    }
     headers
+}
+
+/// What the server takes in one message, with room for headers.
+const LARGEST: usize = 1_000_000;
+
+/// Whether the bus takes an event as it stands in the log. A log holds what was written; a header or a subject does not hold
+/// line breaks, blanks or megabytes.
+pub(crate) fn can_carry(event: &Event) -> bool {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '_');
+    let named = (1..=100).contains(&event.r#type.len()) && event.r#type.chars().all(plain);
+    named && !event.r#type.split('.').any(str::is_empty) && event.payload.len() <= LARGEST
 }
 
 /// Reads an event from a message of a source's stream; `None` if the message is not an event.
@@ -119,4 +144,37 @@ pub(crate) fn read(source: &str, message: &async_nats::Message) -> Option<Event>
         payload: message.payload.to_vec(),
         traceparent: text(runtime::trace::HEADER).unwrap_or_default().to_owned(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use time::OffsetDateTime;
+    use uuid::Uuid;
+
+    use super::{can_carry, headers};
+    use crate::Event;
+
+    fn event() -> Event {
+        Event {
+            id: Uuid::nil(),
+            seq: 1,
+            recorded_at: OffsetDateTime::UNIX_EPOCH,
+            r#type: "case.changed".to_owned(),
+            payload: Vec::new(),
+            traceparent: runtime::trace::TraceContext::root().header(),
+        }
+    }
+
+    #[test]
+    fn what_the_bus_cannot_carry_is_told_apart_and_breaks_nothing() {
+        assert!(can_carry(&event()));
+        assert!(headers("registry", &event()).get(runtime::trace::HEADER).is_some());
+        for kind in ["", " ", "case.changed\r\nx: y", "case..changed", ".", "*", "case.>", &"x".repeat(2 << 20)] {
+            assert!(!can_carry(&Event { r#type: kind.to_owned(), ..event() }), "{:.20}", kind);
+        }
+        assert!(!can_carry(&Event { payload: vec![0; 2 << 20], ..event() }));
+        // A broken trace is no reason to keep an event back.
+        let broken = Event { traceparent: "00-\r\nx: y".to_owned(), ..event() };
+        assert!(can_carry(&broken) && headers("registry", &broken).get(runtime::trace::HEADER).is_none());
+    }
 }

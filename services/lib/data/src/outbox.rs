@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use prost::{Message, Name};
-use runtime::trace;
+use runtime::trace::{self, TraceContext};
 use sqlx::PgConnection;
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -49,7 +49,10 @@ pub async fn add_traced<M: Message + Name>(conn: &mut PgConnection, messages: &[
         .ok_or_else(|| sqlx::Error::Encode(format!("{} is not an event", M::full_name()).into()))?;
     let ids: Vec<Uuid> = messages.iter().map(|_| Uuid::now_v7()).collect();
     let payloads: Vec<Vec<u8>> = messages.iter().map(|(_, message)| message.encode_to_vec()).collect();
-    let traces: Vec<&str> = messages.iter().map(|(trace, _)| *trace).collect();
+    let here = trace::current().header();
+    let sound = |given: &'_ str| TraceContext::parse(given).is_some();
+    let traces: Vec<&str> =
+        messages.iter().map(|(given, _)| if sound(given) { *given } else { here.as_str() }).collect();
     sqlx::query(
         "insert into outbox (id, type, payload, traceparent)
          select id, $2, payload, trace

@@ -2,8 +2,11 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use anyhow::{Context as _, ensure};
-use runtime::metrics::{POOL, PoolLabels};
+use anyhow::{Context as _, bail, ensure};
+use runtime::{
+    Shutdown,
+    metrics::{POOL, PoolLabels},
+};
 use sqlx::{
     Connection as _, Executor as _, PgConnection, PgPool,
     migrate::Migrator,
@@ -15,6 +18,12 @@ const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The pause between two attempts.
 const AGAIN: Duration = Duration::from_millis(200);
+
+/// How long a connection may take to open.
+const OPENS: Duration = Duration::from_secs(4);
+
+/// How long a connection may take to answer the smallest question. One whose other end has vanished never answers.
+const ANSWERS: Duration = Duration::from_secs(2);
 
 /// How to reach the database: over TLS, with a client certificate and no password.
 #[derive(Clone, Debug)]
@@ -53,44 +62,43 @@ impl Database {
                 ("statement_timeout", "10s"),
                 ("lock_timeout", "5s"),
                 ("idle_in_transaction_session_timeout", "10s"),
+                // The server, too, lets go of a client that has vanished: a leader's lock must not outlive it.
+                ("tcp_user_timeout", "5s"),
+                ("tcp_keepalives_idle", "5"),
+                ("tcp_keepalives_interval", "2"),
+                ("tcp_keepalives_count", "3"),
             ]))
     }
 
-    /// Opens the pool and refuses a server that could lose what it acknowledged. Waits a while for a server that is starting or that
-    /// goes away in the middle: in a surge, a process that gives up makes its restarts wait longer and longer.
+    /// Opens the pool and refuses a server that could lose what it acknowledged.
     ///
     /// # Errors
     /// When the server cannot be reached or is set up unsafely.
     pub async fn connect(&self) -> anyhow::Result<PgPool> {
-        let given_up = tokio::time::Instant::now() + PATIENCE;
-        let pool = loop {
-            match self.open().await {
-                Ok(pool) => break pool,
-                Err(error) if comes_back(&error) && tokio::time::Instant::now() < given_up => {
-                    tracing::warn!(database = %self.name, %error, "Waiting for the database");
-                    tokio::time::sleep(AGAIN).await;
-                }
-                Err(error) => {
-                    return Err(error)
-                        .with_context(|| format!("connect to the database {} as {}", self.name, self.role));
-                }
-            }
-        };
-        assert_durable(&pool).await?;
-        Ok(pool)
+        self.connect_with(self.connections).await
     }
 
-    async fn open(&self) -> Result<PgPool, sqlx::Error> {
-        PgPoolOptions::new()
-            .max_connections(self.connections)
+    /// The same with this number of connections.
+    ///
+    /// # Errors
+    /// When the server cannot be reached or is set up unsafely.
+    pub async fn connect_with(&self, connections: u32) -> anyhow::Result<PgPool> {
+        let pool = PgPoolOptions::new()
+            .max_connections(connections)
             .min_connections(1)
             .acquire_timeout(Duration::from_secs(5))
             .max_lifetime(Duration::from_mins(10))
+            .test_before_acquire(false)
             // sqlx 0.9.0: a cancelled `begin` returns the connection inside an open transaction, and the next caller's
             // autocommit writes vanish with it. So every connection is handed out outside of any transaction.
-            .before_acquire(|connection, _| Box::pin(async move { connection.execute("ROLLBACK").await.map(|_| true) }))
-            .connect_with(self.options().map_err(|error| sqlx::Error::Configuration(error.into()))?)
+            .before_acquire(|connection, _| Box::pin(async move { in_time(connection.execute("ROLLBACK")).await }))
+            // sqlx would wait for ever for the answer of a server that has vanished, and the place in the pool with it.
+            .after_release(|connection, _| Box::pin(async move { in_time(connection.ping()).await }))
+            .connect_with(self.options()?)
             .await
+            .with_context(|| format!("connect to the database {} as {}", self.name, self.role))?;
+        assert_durable(&pool).await?;
+        Ok(pool)
     }
 
     /// Opens one connection outside of the pool, for locks and migrations.
@@ -98,19 +106,53 @@ impl Database {
     /// # Errors
     /// When the server cannot be reached.
     pub async fn connection(&self) -> anyhow::Result<PgConnection> {
-        PgConnection::connect_with(&self.options()?).await.context("open a database connection")
+        let opened = tokio::time::timeout(OPENS, PgConnection::connect_with(&self.options()?)).await;
+        opened.context("open a database connection in time")?.context("open a database connection")
     }
 }
 
-/// Whether the server may answer if asked again: it is away, hangs up, or says that it is starting or stopping. A wrong name or
-/// setting does not mend itself.
-fn comes_back(error: &sqlx::Error) -> bool {
-    match error {
+/// A connection is good if it answers in time.
+async fn in_time<T>(question: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<bool> {
+    let answered = tokio::time::timeout(ANSWERS, question).await;
+    answered.map_err(|elapsed| sqlx::Error::Io(elapsed.into()))?.map(|_| true)
+}
+
+/// Does what a starting process needs its database for, again and again while the server is starting or goes away in the
+/// middle: in a surge, a process that gives up makes its restarts wait longer and longer.
+///
+/// # Errors
+/// What cannot mend itself, at once; anything else after a minute, or when the process is to stop.
+pub async fn patiently<T, F>(shutdown: &Shutdown, work: impl Fn() -> F) -> anyhow::Result<T>
+where
+    F: Future<Output = anyhow::Result<T>>,
+{
+    let given_up = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let done = tokio::select! {
+            done = work() => done,
+            () = shutdown.requested() => bail!("asked to stop while waiting for the database"),
+        };
+        match done {
+            Err(error) if comes_back(&error) && tokio::time::Instant::now() < given_up => {
+                tracing::warn!(error = %format!("{error:#}"), "Waiting for the database");
+                tokio::time::sleep(AGAIN).await;
+            }
+            done => return done,
+        }
+    }
+}
+
+/// Whether the server may answer if asked again: it is away, hangs up, or says that it is starting or stopping. A wrong name,
+/// setting or certificate does not mend itself.
+fn comes_back(error: &anyhow::Error) -> bool {
+    error.chain().filter_map(|cause| cause.downcast_ref::<sqlx::Error>()).any(|error| match error {
+        // rustls says that it does not trust the server by an error of this kind.
+        sqlx::Error::Io(error) => error.kind() != std::io::ErrorKind::InvalidData,
         // sqlx takes the end of the stream for a strange answer when it comes before TLS.
-        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::PoolTimedOut => true,
+        sqlx::Error::Protocol(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => true,
         sqlx::Error::Database(refusal) => refusal.code().is_some_and(|code| code.starts_with("57P0")),
         _ => false,
-    }
+    })
 }
 
 /// Brings the schema up to date: ours, then each given set. Run by the owner role, under a lock.
@@ -155,7 +197,8 @@ pub async fn is_alive(pool: &PgPool) -> bool {
     let idle = i64::try_from(pool.num_idle()).unwrap_or(i64::MAX);
     POOL.get_or_create(&PoolLabels { state: "open" }).set(i64::from(pool.size()));
     POOL.get_or_create(&PoolLabels { state: "idle" }).set(idle);
-    sqlx::query("select 1").execute(pool).await.is_ok()
+    let asked = tokio::time::timeout(ANSWERS, sqlx::query("select 1").execute(pool)).await;
+    asked.is_ok_and(|answered| answered.is_ok())
 }
 
 /// One migration: the number before the first `_` of its file name, the words after it, its statements.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use async_nats::jetstream::{self, message::PublishMessage};
 use runtime::{
-    Clock, Shutdown,
+    Clock, Pulses, Shutdown,
     metrics::{LAG, LagLabels},
 };
 use sqlx::{Connection as _, FromRow, PgConnection, PgPool};
@@ -24,6 +24,8 @@ const POLL: Duration = Duration::from_millis(100);
 const HEARTBEAT: Duration = Duration::from_millis(500);
 /// The delay before a retry.
 const RETRY: Duration = Duration::from_secs(1);
+/// How long one step may take. The server gives up its statements earlier: whatever takes longer has lost its server.
+const STEP: Duration = Duration::from_secs(15);
 /// The advisory lock that makes one relay the leader of its database.
 const LEADER_LOCK: i64 = 0x4845_5253_5953;
 
@@ -34,6 +36,7 @@ pub fn start(
     pool: PgPool,
     bus: async_nats::Client,
     wake: Wake,
+    pulses: Pulses,
     shutdown: &Shutdown,
 ) {
     let (stamped, to_publish) = watch::channel(0);
@@ -42,7 +45,7 @@ pub fn start(
         while !stop.is_requested() {
             let led = tokio::select! {
                 () = stop.requested() => return,
-                led = lead(&database, &wake, &stamped) => led,
+                led = lead(&database, &wake, &stamped, &pulses) => led,
             };
             if let Err(error) = led {
                 tracing::warn!(error = %format!("{error:#}"), "Relay lost its connection, trying again");
@@ -70,14 +73,10 @@ struct Unstamped {
 }
 
 /// Waits to become the leader, then stamps until the connection fails.
-async fn lead(database: &Database, wake: &Wake, stamped: &watch::Sender<i64>) -> anyhow::Result<()> {
+async fn lead(database: &Database, wake: &Wake, stamped: &watch::Sender<i64>, pulses: &Pulses) -> anyhow::Result<()> {
     let mut connection = database.connection().await?;
-    while !sqlx::query_scalar::<_, bool>("select pg_try_advisory_lock($1)")
-        .bind(LEADER_LOCK)
-        .fetch_one(&mut connection)
-        .await
-        .context("ask for leadership")?
-    {
+    while !in_time(ask_to_lead(&mut connection)).await? {
+        pulses.beat("relay");
         tokio::time::sleep(RETRY).await;
     }
     tracing::info!("Relay became the leader");
@@ -85,7 +84,8 @@ async fn lead(database: &Database, wake: &Wake, stamped: &watch::Sender<i64>) ->
     let mut partitions_for: Option<Date> = None;
     loop {
         let woken = wake.0.notified();
-        let (count, day, seq) = stamp(&mut connection).await?;
+        let (count, day, seq) = in_time(stamp(&mut connection)).await?;
+        pulses.beat("relay");
         if partitions_for != Some(day) {
             make_partitions(&mut connection, day).await;
             partitions_for = Some(day);
@@ -95,6 +95,19 @@ async fn lead(database: &Database, wake: &Wake, stamped: &watch::Sender<i64>) ->
             let _ = tokio::time::timeout(POLL, woken).await;
         }
     }
+}
+
+async fn ask_to_lead(connection: &mut PgConnection) -> anyhow::Result<bool> {
+    sqlx::query_scalar("select pg_try_advisory_lock($1)")
+        .bind(LEADER_LOCK)
+        .fetch_one(connection)
+        .await
+        .context("ask for leadership")
+}
+
+/// A server that has vanished never answers: after a while the connection is given up.
+async fn in_time<T>(step: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::time::timeout(STEP, step).await.context("the database does not answer")?
 }
 
 /// Creates the partitions of this month and the next. A failure is no reason to stop: the default partition takes the
@@ -110,12 +123,14 @@ async fn make_partitions(connection: &mut PgConnection, day: Date) {
     }
 }
 
-/// Stamps the rows that no open transaction can still precede. Returns how many, today's date, and the last seq.
+/// Stamps the rows that are committed. Returns how many, today's date, and the last seq.
+///
+/// Whatever a transaction had read was inserted before by others, and is in the same snapshot under smaller ordinals: the order
+/// of the log is the order of causes. A transaction that commits later is stamped later, so nobody waits for one that is open.
 async fn stamp(connection: &mut PgConnection) -> anyhow::Result<(i64, Date, i64)> {
     let rows: Vec<Unstamped> = sqlx::query_as(
         "select ordinal, id, created_at from outbox
-         where seq is null and xid < pg_snapshot_xmin(pg_current_snapshot())
-         order by ordinal limit $1",
+         where seq is null order by ordinal limit $1",
     )
     .bind(BATCH)
     .fetch_all(&mut *connection)
@@ -213,7 +228,6 @@ async fn publish_some(
     let from = if let Some(seq) = *published {
         seq
     } else {
-        nats::make_stream(js, service).await?;
         let seq = sqlx::query_scalar("select published_seq from relay").fetch_one(pool).await?;
         *published = Some(seq);
         seq
@@ -222,8 +236,14 @@ async fn publish_some(
         return Ok(());
     }
     let events = log::read(pool, from, BATCH.min(stamped - from)).await.context("read the log")?;
+    let last = events.last().map_or(from, |event| event.seq);
     let mut acks = Vec::with_capacity(events.len());
     for event in events {
+        if !nats::can_carry(&event) {
+            // The others go on. Consumers see the gap and read what is there from the log.
+            tracing::error!(seq = event.seq, event.id = %event.id, "The bus cannot carry an event of the log");
+            continue;
+        }
         let message = PublishMessage::build()
             .payload(event.payload.clone().into())
             .headers(nats::headers(service, &event))
@@ -233,12 +253,13 @@ async fn publish_some(
     }
     for (seq, ack) in acks {
         if let Err(error) = ack.await {
-            // The stream may be gone with the server's storage: create it again before the next attempt.
+            // From where the table says, and not before the deployment has made the stream again if the server's storage is gone.
             *published = None;
             return Err(error).context("publish");
         }
         *published = Some(seq);
     }
+    *published = Some(last);
     sqlx::query("update relay set published_seq = greatest(published_seq, $1)")
         .bind(published.unwrap_or(from))
         .execute(pool)
@@ -250,6 +271,7 @@ async fn publish_some(
 #[cfg(test)]
 mod tests {
     use proto::registry::PersonCorrected;
+    use runtime::clock::from_proto;
     use testing::{Outcome, World};
 
     use super::stamp;
@@ -264,11 +286,13 @@ mod tests {
         outbox::add(&mut open, &event(1)).await?;
         let mut conn = pool.acquire().await?;
         outbox::add_all(&mut conn, &[event(2), event(3)]).await?;
-        // Nothing after an open transaction is stamped: its row would come first.
-        assert_eq!(stamp(&mut conn).await?.0, 0);
+        // Nobody waits for a transaction that is open: what it commits comes later in the log.
+        assert_eq!(stamp(&mut conn).await?.0, 2);
+        let before = log::head(pool).await?.watermark_time.as_ref().and_then(from_proto).unwrap();
         open.commit().await?;
         let (count, _, last) = stamp(&mut conn).await?;
-        assert_eq!((count, last), (3, 3));
+        assert_eq!((count, last), (1, 3));
+        assert!(log::read(pool, 2, 1).await?[0].recorded_at > before, "and was recorded later");
         assert_eq!(stamp(&mut conn).await?.0, 0);
 
         let events = log::read(pool, 1, 10).await?;

@@ -1,6 +1,7 @@
 //! Repeated requests: the same id and body give the same answer; another body under the same id is refused.
 
 use sqlx::PgConnection;
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 /// A request as its caller identified it.
@@ -23,24 +24,32 @@ pub enum Claim {
     First,
     /// It was answered before, with these sealed bytes.
     Repeated(Vec<u8>),
-    /// The id was used with another body or RPC, or its request has no answer yet.
+    /// The id was used with another body or RPC.
     Conflict,
+    /// It was carried out, but its answer is no longer kept.
+    Forgotten,
 }
 
 /// Claims a request id in the caller's transaction. Waits for a concurrent request with the same id to commit or fail.
 ///
 /// # Errors
 /// When the database refuses.
-pub async fn claim(conn: &mut PgConnection, key: &Key, response: Option<&[u8]>) -> sqlx::Result<Claim> {
+pub async fn claim(
+    conn: &mut PgConnection,
+    key: &Key,
+    response: Option<&[u8]>,
+    now: OffsetDateTime,
+) -> sqlx::Result<Claim> {
     let done = sqlx::query(
-        "insert into request (user_id, request_id, rpc, body_hash, response) values ($1, $2, $3, $4, $5)
-         on conflict do nothing",
+        "insert into request (user_id, request_id, rpc, body_hash, response, created_at)
+         values ($1, $2, $3, $4, $5, $6) on conflict do nothing",
     )
     .bind(key.user_id)
     .bind(key.request_id)
     .bind(key.rpc)
     .bind(&key.body_hash)
     .bind(response)
+    .bind(now)
     .execute(&mut *conn)
     .await?;
     if done.rows_affected() == 1 {
@@ -52,10 +61,11 @@ pub async fn claim(conn: &mut PgConnection, key: &Key, response: Option<&[u8]>) 
             .bind(key.request_id)
             .fetch_one(conn)
             .await?;
-    Ok(match response {
-        Some(response) if rpc == key.rpc && hash == key.body_hash => Claim::Repeated(response),
-        _ => Claim::Conflict,
-    })
+    if rpc != key.rpc || hash != key.body_hash {
+        return Ok(Claim::Conflict);
+    }
+    // Every request that commits has an answer: one without has lost it.
+    Ok(response.map_or(Claim::Forgotten, Claim::Repeated))
 }
 
 /// Keeps the answer of a claimed request, in the same transaction.
@@ -75,7 +85,7 @@ pub async fn answer(conn: &mut PgConnection, key: &Key, response: &[u8]) -> sqlx
 #[cfg(test)]
 mod tests {
     use sqlx::Connection as _;
-    use testing::{Outcome, World};
+    use testing::{NOW, Outcome, World};
     use uuid::Uuid;
 
     use super::{Claim, Key, answer, claim};
@@ -89,14 +99,14 @@ mod tests {
         let world = World::new("statistics", &[]).await?;
         let mut conn = world.base.pool.acquire().await?;
         let first = key(1, "Ask", 1);
-        assert_eq!(claim(&mut conn, &first, None).await?, Claim::First);
-        assert_eq!(claim(&mut conn, &first, None).await?, Claim::Conflict, "it has no answer yet");
+        assert_eq!(claim(&mut conn, &first, None, NOW).await?, Claim::First);
+        assert_eq!(claim(&mut conn, &first, None, NOW).await?, Claim::Forgotten, "it has no answer any more");
         answer(&mut conn, &first, b"yes").await?;
-        assert_eq!(claim(&mut conn, &first, None).await?, Claim::Repeated(b"yes".to_vec()));
-        assert_eq!(claim(&mut conn, &key(1, "Ask", 2), None).await?, Claim::Conflict);
-        assert_eq!(claim(&mut conn, &key(1, "Tell", 1), None).await?, Claim::Conflict);
-        assert_eq!(claim(&mut conn, &key(2, "Ask", 1), Some(b"no")).await?, Claim::First);
-        assert_eq!(claim(&mut conn, &key(2, "Ask", 1), None).await?, Claim::Repeated(b"no".to_vec()));
+        assert_eq!(claim(&mut conn, &first, None, NOW).await?, Claim::Repeated(b"yes".to_vec()));
+        assert_eq!(claim(&mut conn, &key(1, "Ask", 2), None, NOW).await?, Claim::Conflict);
+        assert_eq!(claim(&mut conn, &key(1, "Tell", 1), None, NOW).await?, Claim::Conflict);
+        assert_eq!(claim(&mut conn, &key(2, "Ask", 1), Some(b"no"), NOW).await?, Claim::First);
+        assert_eq!(claim(&mut conn, &key(2, "Ask", 1), None, NOW).await?, Claim::Repeated(b"no".to_vec()));
         Ok(())
     }
 
@@ -105,9 +115,9 @@ mod tests {
         let world = World::new("statistics", &[]).await?;
         let mut conn = world.base.pool.acquire().await?;
         let mut tx = conn.begin().await?;
-        assert_eq!(claim(&mut tx, &key(1, "Ask", 1), None).await?, Claim::First);
+        assert_eq!(claim(&mut tx, &key(1, "Ask", 1), None, NOW).await?, Claim::First);
         tx.rollback().await?;
-        assert_eq!(claim(&mut conn, &key(1, "Ask", 1), None).await?, Claim::First);
+        assert_eq!(claim(&mut conn, &key(1, "Ask", 1), None, NOW).await?, Claim::First);
         Ok(())
     }
 }

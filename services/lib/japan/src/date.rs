@@ -3,7 +3,8 @@
 use time::{Date, Month, macros::date};
 use unicode_normalization::UnicodeNormalization as _;
 
-/// An era: its names, the year of its year 1, and the first and last day that can be written in it.
+/// An era: its names, the year of its year 1, and the first and last day that can be written in it. Taisho and Showa began on the day
+/// of their proclamation, which is written in the era before as well; Heisei and Reiwa began on the day after.
 struct Era {
     names: [&'static str; 2],
     year_one: i32,
@@ -15,9 +16,9 @@ const ERAS: [Era; 5] = [
     Era { names: ["令和", "R"], year_one: 2019, first: date!(2019 - 05 - 01), last: date!(9999 - 12 - 31) },
     Era { names: ["平成", "H"], year_one: 1989, first: date!(1989 - 01 - 08), last: date!(2019 - 04 - 30) },
     Era { names: ["昭和", "S"], year_one: 1926, first: date!(1926 - 12 - 25), last: date!(1989 - 01 - 07) },
-    Era { names: ["大正", "T"], year_one: 1912, first: date!(1912 - 07 - 30), last: date!(1926 - 12 - 24) },
+    Era { names: ["大正", "T"], year_one: 1912, first: date!(1912 - 07 - 30), last: date!(1926 - 12 - 25) },
     // Before 1873 Japan used a lunisolar calendar.
-    Era { names: ["明治", "M"], year_one: 1868, first: date!(1873 - 01 - 01), last: date!(1912 - 07 - 29) },
+    Era { names: ["明治", "M"], year_one: 1868, first: date!(1873 - 01 - 01), last: date!(1912 - 07 - 30) },
 ];
 
 /// The first day of the Gregorian calendar in Japan.
@@ -93,14 +94,25 @@ mod tests {
         }
         assert_eq!(parse("H元.1.8"), Ok(date!(1989 - 01 - 08)));
         assert_eq!(parse("昭和63年1月31日"), Ok(date!(1988 - 01 - 31)));
-        assert_eq!(parse("M45.7.29"), Ok(date!(1912 - 07 - 29)));
+        // A day of change is written in both eras where the new one began on it.
+        for (text, day) in [
+            ("明治45年7月30日", date!(1912 - 07 - 30)),
+            ("大正元年7月30日", date!(1912 - 07 - 30)),
+            ("T15.12.25", date!(1926 - 12 - 25)),
+            ("S1.12.25", date!(1926 - 12 - 25)),
+            ("S64.1.7", date!(1989 - 01 - 07)),
+        ] {
+            assert_eq!(parse(text), Ok(day), "{text}");
+        }
     }
 
     #[test]
     fn impossible_days_are_named() {
         assert_eq!(parse("2021-02-29"), Err(NotADate::NoSuchDay));
         assert_eq!(parse("2020-13-01"), Err(NotADate::NoSuchDay));
-        assert_eq!(parse("H31.5.1"), Err(NotADate::OutsideEra));
+        for text in ["H31.5.1", "S64.1.8", "T15.12.26", "M45.7.31", "T1.7.29"] {
+            assert_eq!(parse(text), Err(NotADate::OutsideEra), "{text}");
+        }
         assert_eq!(parse("S0.1.1"), Err(NotADate::NoSuchDay));
         assert_eq!(parse("1872-12-31"), Err(NotADate::TooEarly));
     }

@@ -1,6 +1,7 @@
 //! Names: kept as written, compared in a normal form.
 
 use unicode_normalization::UnicodeNormalization as _;
+use unicode_script::{Script, UnicodeScript as _};
 
 /// Variants that Unicode's compatibility forms keep apart, and the form in which they are compared.
 const FOLDED: &[(char, char)] = &[
@@ -72,7 +73,7 @@ pub fn is_katakana(text: &str) -> bool {
 /// Whether a text is a passport name: Latin letters and the usual separators.
 pub fn is_latin(text: &str) -> bool {
     let mut letters = text.nfkc().filter(|c| c.is_alphabetic()).peekable();
-    letters.peek().is_some() && letters.all(|c| c.is_ascii_alphabetic() || ('\u{c0}'..='\u{24f}').contains(&c))
+    letters.peek().is_some() && letters.all(|c| c.script() == Script::Latin)
 }
 
 /// The first character that no field may contain: a control character other than line breaks and tabs, or a private-use
@@ -117,8 +118,19 @@ mod tests {
         for other in ["", "　", "山田", "やまだ", "ヤマダ1", "YAMADA"] {
             assert!(!is_katakana(other), "{other}");
         }
-        assert!(is_latin("JOSÉ GARCÍA-LÓPEZ"));
-        assert!(!is_latin("山田"));
+        for latin in [
+            "JOSÉ GARCÍA-LÓPEZ",
+            "Nguyễn Thị Ánh",
+            "Nguye\u{302}\u{303}n",
+            "Ọlá Ṣadé",
+            "Ýr Ægisdóttir",
+            "Ｏ’Ｂｒｉｅｎ",
+        ] {
+            assert!(is_latin(latin), "{latin}");
+        }
+        for other in ["山田", "Иван", "Ελένη", "김민준", "สมชาย", "YAMADA 太郎", "-", ""] {
+            assert!(!is_latin(other), "{other}");
+        }
     }
 
     #[test]

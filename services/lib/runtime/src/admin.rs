@@ -1,6 +1,6 @@
 //! The admin port: `/healthz`, `/readyz`, `/metrics`, over TLS with a client certificate of the mesh.
 
-use std::{convert::Infallible, sync::Arc};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -8,26 +8,28 @@ use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo},
+    rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
 use tokio::net::TcpListener;
 
 use crate::{Shutdown, metrics, server, tls::Tls};
 
-/// Says whether the process can do its work now.
-pub type Ready = Arc<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>;
+/// Says why the process cannot do its work now; `None` while it can.
+pub type Complaint = Arc<dyn Fn() -> BoxFuture<'static, Option<String>> + Send + Sync>;
 
 /// Serves the admin port until shutdown.
-pub fn serve(listener: TcpListener, tls: &Tls, ready: Ready, shutdown: &Shutdown) {
-    let mut connections = server::accept(listener, Arc::clone(&tls.mutual), shutdown);
+pub fn serve(listener: TcpListener, tls: &Tls, complaint: Complaint, shutdown: &Shutdown) {
+    let mut connections = server::accept(listener, Arc::clone(&tls.mutual), server::Entrance::of_the_mesh(), shutdown);
     let stop = shutdown.clone();
     shutdown.spawn("admin", async move {
         while let Some(connection) = connections.recv().await {
-            let (ready, stop_one) = (Arc::clone(&ready), stop.clone());
+            let (complaint, stop_one) = (Arc::clone(&complaint), stop.clone());
             stop.spawn("admin-connection", async move {
-                let answer = hyper::service::service_fn(move |request| answer(request, Arc::clone(&ready)));
-                let builder = auto::Builder::new(TokioExecutor::new());
+                let answer = hyper::service::service_fn(move |request| answer(request, Arc::clone(&complaint)));
+                let mut builder = auto::Builder::new(TokioExecutor::new());
+                builder.http1().timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(10));
+                builder.http2().timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(20));
                 let serving = builder.serve_connection(TokioIo::new(connection), answer);
                 tokio::select! {
                     // A scraper that hangs up is not worth a log line.
@@ -39,11 +41,13 @@ pub fn serve(listener: TcpListener, tls: &Tls, ready: Ready, shutdown: &Shutdown
     });
 }
 
-async fn answer(request: Request<Incoming>, ready: Ready) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn answer(request: Request<Incoming>, complaint: Complaint) -> Result<Response<Full<Bytes>>, Infallible> {
     let (status, text) = match (request.method(), request.uri().path()) {
         (&Method::GET, "/healthz") => (StatusCode::OK, "alive\n".to_owned()),
-        (&Method::GET, "/readyz") if ready().await => (StatusCode::OK, "ready\n".to_owned()),
-        (&Method::GET, "/readyz") => (StatusCode::SERVICE_UNAVAILABLE, "not ready\n".to_owned()),
+        (&Method::GET, "/readyz") => match complaint().await {
+            None => (StatusCode::OK, "ready\n".to_owned()),
+            Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n")),
+        },
         (&Method::GET, "/metrics") => (StatusCode::OK, metrics::render()),
         _ => (StatusCode::NOT_FOUND, "not found\n".to_owned()),
     };

@@ -50,6 +50,11 @@ pub fn day_in_japan(at: OffsetDateTime) -> Date {
     UtcOffset::from_hms(9, 0, 0).map_or(at, |japan| at.to_offset(japan)).date()
 }
 
+/// The beginning of the day in Japan that a moment lies in.
+pub fn start_of_day_in_japan(at: OffsetDateTime) -> OffsetDateTime {
+    UtcOffset::from_hms(9, 0, 0).map_or(at, |japan| day_in_japan(at).midnight().assume_offset(japan))
+}
+
 /// A moment as the protobuf type.
 pub fn to_proto(at: OffsetDateTime) -> prost_types::Timestamp {
     prost_types::Timestamp { seconds: at.unix_timestamp(), nanos: i32::try_from(at.nanosecond()).unwrap_or(0) }

@@ -32,6 +32,10 @@ pub struct Common {
     #[arg(long, env = "HERSYS_OTLP")]
     pub otlp: Option<String>,
 
+    /// File in which identity's public keys are kept, so that a process that starts while identity is away knows them.
+    #[arg(long, env = "HERSYS_KEYS_FILE")]
+    pub keys_file: Option<PathBuf>,
+
     /// NATS server, `tls://host:port`.
     #[arg(long, env = "HERSYS_NATS_URL", default_value = "tls://127.0.0.1:4222")]
     pub nats_url: String,

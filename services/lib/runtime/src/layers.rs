@@ -73,9 +73,9 @@ where
                 Ok(Ok(Err(never))) => match never {},
                 Ok(Err(_panic)) => {
                     tracing::error!("Handler panicked");
-                    Status::internal(INTERNAL).into_http()
+                    problem::internal().into_http()
                 }
-                Err(_elapsed) => Status::deadline_exceeded("the deadline passed").into_http(),
+                Err(_elapsed) => problem::too_late().into_http(),
             };
             let response = told_as_bad_input(response);
             let status = Status::from_header_map(response.headers()).map_or(0, |s| i32::from(s.code()));
@@ -97,14 +97,11 @@ pub fn is_fault(status: i32) -> bool {
         .any(|code| i32::from(*code) == status)
 }
 
-/// The message of our own handlers' INTERNAL errors. Any other message under that code comes from tonic's decoder.
-pub const INTERNAL: &str = "internal error";
-
 /// tonic answers INTERNAL to a body that is not protobuf, is cut short, or is compressed in an unknown way. That is the
 /// caller's fault, so it becomes `INVALID_ARGUMENT`.
 fn told_as_bad_input(response: Response<Body>) -> Response<Body> {
     let undecodable = Status::from_header_map(response.headers())
-        .is_some_and(|status| status.code() == Code::Internal && status.message() != INTERNAL);
+        .is_some_and(|status| status.code() == Code::Internal && status.message() != problem::INTERNAL);
     if !undecodable {
         return response;
     }

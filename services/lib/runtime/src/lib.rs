@@ -11,6 +11,7 @@ pub mod mesh;
 pub mod metrics;
 pub mod personal;
 pub mod problem;
+pub mod pulse;
 pub mod server;
 pub mod shutdown;
 pub mod spans;
@@ -20,4 +21,5 @@ pub mod trace;
 
 pub use clock::Clock;
 pub use personal::Personal;
+pub use pulse::Pulses;
 pub use shutdown::Shutdown;

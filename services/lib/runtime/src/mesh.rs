@@ -30,6 +30,10 @@ use tower::Service;
 use crate::{tls::Tls, trace};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// While calls are under way, the other end is asked this often whether it is still there.
+const PING: Duration = Duration::from_secs(2);
+/// One that does not answer that in time is given up, with its calls.
+const HUNG: Duration = Duration::from_secs(3);
 
 /// The other services of the mesh, by name.
 #[derive(Clone)]
@@ -84,7 +88,8 @@ impl Channel {
             .http2_only(true)
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
-            .http2_keep_alive_interval(Duration::from_secs(20))
+            .http2_keep_alive_interval(PING)
+            .http2_keep_alive_timeout(HUNG)
             .http2_initial_connection_window_size(8 << 20)
             .http2_initial_stream_window_size(2 << 20)
             .build(connector);

@@ -33,6 +33,11 @@ pub static LAG: LazyLock<Family<LagLabels, Gauge>> =
 pub static POOL: LazyLock<Family<PoolLabels, Gauge>> =
     LazyLock::new(|| register("pool_connections", "Connections of the database pool by state", Family::default()));
 
+/// Openings of cases in an emergency by users who open very many in a day. Anything but 0 is an alarm for the auditor.
+pub static MANY_EMERGENCIES: LazyLock<Counter> = LazyLock::new(|| {
+    register("emergencies_among_many", "Openings in an emergency by users who open very many", Counter::default())
+});
+
 /// Spans that were dropped, or refused by the collector.
 pub static SPANS_LOST: LazyLock<Counter> = LazyLock::new(|| {
     register("spans_lost", "Spans that were dropped, or refused by the collector", Counter::default())

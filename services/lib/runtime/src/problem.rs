@@ -1,9 +1,13 @@
 //! Errors as `google.rpc.Status`, in words a person can act on.
 
-use std::{fmt::Display, time::Duration};
+use std::{collections::HashMap, fmt::Display, time::Duration};
 
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
+
+mod why;
+
+pub use why::{Unproved, Why, why};
 
 tokio::task_local! {
     static LANGUAGE: Language;
@@ -78,6 +82,14 @@ impl Violation {
     }
 }
 
+/// Whose reasons these are, as `google.rpc.ErrorInfo` names it.
+pub const DOMAIN: &str = "hersys.go.jp";
+
+fn status(code: Code, why: &Why, mut details: ErrorDetails) -> Status {
+    details.set_error_info(why.reason, DOMAIN, HashMap::new());
+    Status::with_error_details(code, why.text.shown(), details)
+}
+
 /// `INVALID_ARGUMENT` with every field at fault.
 pub fn invalid(violations: &[Violation]) -> Status {
     // Details travel in headers of limited size; twenty are enough.
@@ -87,96 +99,132 @@ pub fn invalid(violations: &[Violation]) -> Status {
         .map(|violation| FieldViolation::new(violation.field.clone(), violation.rule.shown()))
         .collect();
     let summary: Vec<String> = fields.iter().map(|f| format!("{}: {}", f.field, f.description)).collect();
-    Status::with_error_details(Code::InvalidArgument, summary.join("; "), ErrorDetails::with_bad_request(fields))
+    let mut details = ErrorDetails::with_bad_request(fields);
+    details.set_error_info("INVALID_FIELDS", DOMAIN, HashMap::new());
+    Status::with_error_details(Code::InvalidArgument, summary.join("; "), details)
 }
 
 /// `NOT_FOUND`, in the same words whether the record does not exist or the caller may not see it.
 pub fn not_found(resource: &str) -> Status {
-    let message = text("見つかりません。", "Not found.");
-    Status::with_error_details(Code::NotFound, message.shown(), ErrorDetails::with_resource_info(resource, "", "", ""))
+    let why = why("NOT_FOUND", "見つかりません。", "Not found.");
+    status(Code::NotFound, &why, ErrorDetails::with_resource_info(resource, "", "", ""))
+}
+
+/// UNIMPLEMENTED: the contract has no such RPC, or it is not for callers from outside.
+pub fn no_such_rpc() -> Status {
+    let why = why("NO_SUCH_RPC", "該当するRPCがありません。", "There is no such RPC.");
+    status(Code::Unimplemented, &why, ErrorDetails::new())
 }
 
 /// `PERMISSION_DENIED`, with the reason.
-pub fn denied(why: &Text) -> Status {
-    Status::permission_denied(why.shown())
+pub fn denied(why: &Why) -> Status {
+    status(Code::PermissionDenied, why, ErrorDetails::new())
 }
 
-/// UNAUTHENTICATED, in the same words whatever is wrong with the token, password or code.
-pub fn unauthenticated() -> Status {
-    Status::unauthenticated(text("サインインしてください。", "Please sign in.").shown())
+/// UNAUTHENTICATED, with the reason.
+pub fn unauthenticated(unproved: Unproved) -> Status {
+    status(Code::Unauthenticated, &unproved.why(), ErrorDetails::new())
 }
 
 /// `ALREADY_EXISTS`: the request id was used before with another body.
 pub fn request_id_reused() -> Status {
-    let why = text(
+    let why = why(
+        "REQUEST_ID_REUSED",
         "この request_id は別の内容で使用済みです。新しい request_id を使ってください。",
         "This request_id was used with another body. Choose a new one.",
     );
-    Status::with_error_details(
-        Code::AlreadyExists,
-        why.shown(),
-        ErrorDetails::with_bad_request_violation("request_id", why.shown()),
-    )
+    let details = ErrorDetails::with_bad_request_violation("request_id", why.text.shown());
+    status(Code::AlreadyExists, &why, details)
+}
+
+/// `ALREADY_EXISTS`: the request was carried out long ago, and its answer is no longer kept.
+pub fn answer_forgotten() -> Status {
+    let why = why(
+        "ANSWER_FORGOTTEN",
+        "この request_id の処理は完了していますが、応答の保存期間が過ぎました。対象の記録を読み直してください。",
+        "This request was carried out, but its answer is no longer kept. Read the record.",
+    );
+    let details = ErrorDetails::with_bad_request_violation("request_id", why.text.shown());
+    status(Code::AlreadyExists, &why, details)
 }
 
 /// ABORTED: somebody else changed the record first.
 pub fn stale_etag() -> Status {
-    Status::aborted(
-        text(
-            "他の利用者が先に更新しました。読み直してください。",
-            "Somebody else has changed this record. Read it again.",
-        )
-        .shown(),
-    )
+    let why = why(
+        "STALE_ETAG",
+        "他の利用者が先に更新しました。読み直してください。",
+        "Somebody else has changed this record. Read it again.",
+    );
+    status(Code::Aborted, &why, ErrorDetails::new())
 }
 
 /// `FAILED_PRECONDITION`, with the reason.
-pub fn precondition(why: &Text) -> Status {
-    Status::failed_precondition(why.shown())
+pub fn precondition(why: &Why) -> Status {
+    status(Code::FailedPrecondition, why, ErrorDetails::new())
 }
 
 /// `FAILED_PRECONDITION`: the current terms of use must be accepted first (`TERMS_DUE`).
 pub fn terms_due() -> Status {
-    let why = text(
+    let why = why(
+        "TERMS_DUE",
         "利用規約と情報セキュリティの注意事項への同意が必要です。",
         "Accept the terms of use and the security leaflet first (AcceptTerms).",
     );
-    Status::with_error_details(
-        Code::FailedPrecondition,
-        why.shown(),
-        ErrorDetails::with_precondition_failure_violation("TERMS_DUE", "terms", why.shown()),
-    )
+    let details = ErrorDetails::with_precondition_failure_violation("TERMS_DUE", "terms", why.text.shown());
+    status(Code::FailedPrecondition, &why, details)
 }
 
 /// `FAILED_PRECONDITION`: the second factor is not recent enough (`STEP_UP`).
 pub fn step_up() -> Status {
-    let why = text("この操作にはワンタイムパスワードの再入力が必要です。", "Enter a new one-time code first (StepUp).");
-    Status::with_error_details(
-        Code::FailedPrecondition,
-        why.shown(),
-        ErrorDetails::with_precondition_failure_violation("STEP_UP", "session", why.shown()),
-    )
+    let why = why(
+        "STEP_UP",
+        "この操作にはワンタイムパスワードの再入力が必要です。",
+        "Enter a new one-time code first (StepUp).",
+    );
+    let details = ErrorDetails::with_precondition_failure_violation("STEP_UP", "session", why.text.shown());
+    status(Code::FailedPrecondition, &why, details)
 }
 
-/// `RESOURCE_EXHAUSTED`, with the delay after which to try again.
+/// `RESOURCE_EXHAUSTED`: the mesh has no room now. Carries the delay after which to try again.
 pub fn exhausted(retry_after: Duration) -> Status {
-    let message = text("混み合っています。しばらくしてから再試行してください。", "Busy. Please try again shortly.");
-    Status::with_error_details(
-        Code::ResourceExhausted,
-        message.shown(),
-        ErrorDetails::with_retry_info(Some(retry_after)),
-    )
+    let why =
+        why("OVERLOADED", "混み合っています。しばらくしてから再試行してください。", "Busy. Please try again shortly.");
+    status(Code::ResourceExhausted, &why, ErrorDetails::with_retry_info(Some(retry_after)))
+}
+
+/// `RESOURCE_EXHAUSTED`: this caller asks too much. Carries the delay after which to try again.
+pub fn over_quota(retry_after: Duration) -> Status {
+    let why = why(
+        "QUOTA_EXCEEDED",
+        "要求が多すぎます。しばらくしてから再試行してください。",
+        "You have made too many requests. Please try again shortly.",
+    );
+    status(Code::ResourceExhausted, &why, ErrorDetails::with_retry_info(Some(retry_after)))
 }
 
 /// UNAVAILABLE, with the delay after which to try again.
 pub fn unavailable() -> Status {
-    let message = text("一時的に利用できません。再試行してください。", "Temporarily unavailable. Please try again.");
-    Status::with_error_details(
-        Code::Unavailable,
-        message.shown(),
-        ErrorDetails::with_retry_info(Some(Duration::from_secs(1))),
-    )
+    let why = why(
+        "UNAVAILABLE",
+        "一時的に利用できません。再試行してください。",
+        "Temporarily unavailable. Please try again.",
+    );
+    status(Code::Unavailable, &why, ErrorDetails::with_retry_info(Some(Duration::from_secs(1))))
 }
+
+/// `DEADLINE_EXCEEDED`: the call took longer than it may.
+pub fn too_late() -> Status {
+    let why = why("DEADLINE_EXCEEDED", "制限時間を超えました。", "The call took longer than its deadline.");
+    status(Code::DeadlineExceeded, &why, ErrorDetails::new())
+}
+
+/// INTERNAL: a failure the caller can do nothing about. [`INTERNAL`] is its message in every language.
+pub fn internal() -> Status {
+    status(Code::Internal, &why("INTERNAL", INTERNAL, INTERNAL), ErrorDetails::new())
+}
+
+/// The message of our own INTERNAL errors. Any other message under that code comes from tonic's decoder.
+pub const INTERNAL: &str = "internal error";
 
 #[cfg(test)]
 mod tests {

@@ -1,5 +1,8 @@
 //! The gRPC server of a service: TLS with client certificates, standard layers, health, an orderly stop.
 
+mod entrance;
+mod proxied;
+
 use std::{
     io,
     net::SocketAddr,
@@ -16,25 +19,35 @@ use rustls::ServerConfig;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
-    sync::mpsc,
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    time::{Sleep, sleep},
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tonic::transport::server::Connected;
 
 use crate::{Shutdown, tls};
 
+use entrance::Place;
+pub use entrance::{Entrance, whose};
+
 /// A client that does not finish the handshake in time is dropped.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Handshakes under way at once; beyond that a flood of half-open connections waits in the kernel.
-const HANDSHAKES_AT_ONCE: usize = 512;
+/// A client that does not say what it wants this long after the handshake is dropped.
+const SILENCE: Duration = Duration::from_secs(10);
+
+/// The beginning of HTTP/2: a client that has sent this much of it speaks.
+const PREFACE: usize = 24;
+
+/// Connections beyond the room there is that are told so at once, after a handshake; more are closed without a word.
+const TURNED_AWAY_AT_ONCE: usize = 64;
 
 /// Who is at the other end of a connection.
 #[derive(Clone, Debug)]
 pub struct Peer {
     /// The service's name, from its certificate; `None` without one.
     pub service: Option<Arc<str>>,
-    /// Where it connects from.
+    /// Where it connects from; behind a load balancer, what that says.
     pub address: SocketAddr,
 }
 
@@ -42,6 +55,16 @@ pub struct Peer {
 pub struct Connection {
     io: TlsStream<TcpStream>,
     peer: Peer,
+    silence: Option<Silence>,
+    turned_away: Option<OwnedSemaphorePermit>,
+    _place: Option<Place>,
+}
+
+/// A connection that has yet to say what it wants.
+struct Silence {
+    until: Pin<Box<Sleep>>,
+    missing: usize,
+    _place: Option<Place>,
 }
 
 impl Connection {
@@ -49,20 +72,26 @@ impl Connection {
     pub fn peer(&self) -> &Peer {
         &self.peer
     }
+
+    /// Whether there is no room for it: all it may be told is to come back later.
+    pub fn is_turned_away(&self) -> bool {
+        self.turned_away.is_some()
+    }
 }
 
 /// Accepts TLS connections. Handshakes run concurrently, so that a slow client blocks nobody.
 pub fn accept(
     listener: TcpListener,
     config: Arc<ArcSwap<ServerConfig>>,
+    entrance: Entrance,
     shutdown: &Shutdown,
 ) -> mpsc::Receiver<Connection> {
     let (sender, receiver) = mpsc::channel(64);
     let stop = shutdown.clone();
     shutdown.spawn("accept", async move {
-        let slots = Arc::new(tokio::sync::Semaphore::new(HANDSHAKES_AT_ONCE));
+        let entrance = Arc::new(entrance);
+        let turned_away = Arc::new(Semaphore::new(TURNED_AWAY_AT_ONCE));
         loop {
-            let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
             let accepted = tokio::select! {
                 () = stop.requested() => return,
                 accepted = listener.accept() => accepted,
@@ -72,23 +101,52 @@ pub fn accept(
                 Err(error) => {
                     // Out of file descriptors: give connections time to close instead of spinning.
                     tracing::warn!(%error, "Could not accept a connection");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    sleep(Duration::from_millis(50)).await;
                     continue;
                 }
             };
             let _ = tcp.set_nodelay(true);
+            // Whoever has not spoken yet has a room of its own: there is always one left for somebody who will.
+            let hop = entrance.is_hop(address.ip());
+            let early = if hop { None } else { entrance.silent.take(address.ip()) };
+            if early.is_none() && !hop {
+                continue;
+            }
             let (sender, acceptor) = (sender.clone(), TlsAcceptor::from(config.load_full()));
+            let (entrance, turned_away) = (Arc::clone(&entrance), Arc::clone(&turned_away));
             stop.spawn("handshake", async move {
-                let _slot = slot;
-                if let Ok(Ok(io)) = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(tcp)).await {
-                    let certificate = io.get_ref().1.peer_certificates().and_then(<[_]>::first);
-                    let service = certificate.and_then(tls::service_name).map(Arc::from);
-                    let _ = sender.send(Connection { io, peer: Peer { service, address } }).await;
+                let opened = open(tcp, address, early, &acceptor, &entrance, turned_away);
+                if let Ok(Some(connection)) = tokio::time::timeout(HANDSHAKE_TIMEOUT, opened).await {
+                    let _ = sender.send(connection).await;
                 }
             });
         }
     });
     receiver
+}
+
+/// Learns who connects, finds room and shakes hands. `None` if any of it fails: there is nobody to tell.
+async fn open(
+    mut tcp: TcpStream,
+    mut address: SocketAddr,
+    mut early: Option<Place>,
+    acceptor: &TlsAcceptor,
+    entrance: &Entrance,
+    turned_away: Arc<Semaphore>,
+) -> Option<Connection> {
+    if entrance.is_hop(address.ip()) {
+        address = proxied::address(&mut tcp).await.ok()?.unwrap_or(address);
+        early = Some(entrance.silent.take(address.ip())?);
+    }
+    let place = entrance.open.take(address.ip());
+    let turned_away = if place.is_some() { None } else { Some(turned_away.try_acquire_owned().ok()?) };
+    let io = acceptor.accept(tcp).await.ok()?;
+    let certificate = io.get_ref().1.peer_certificates().and_then(<[_]>::first);
+    let service = certificate.and_then(tls::service_name).map(Arc::from);
+    // HTTP/1 tells itself apart by its first two bytes; what follows has its own limit.
+    let missing = if io.get_ref().1.alpn_protocol() == Some(b"h2") { PREFACE } else { 2 };
+    let silence = Silence { until: Box::pin(sleep(SILENCE)), missing, _place: early };
+    Some(Connection { io, peer: Peer { service, address }, silence: Some(silence), turned_away, _place: place })
 }
 
 /// Serves gRPC until shutdown.
@@ -113,13 +171,14 @@ where
         + 'static,
     S::Future: Send,
 {
-    let connections = accept(listener, Arc::clone(&tls.mutual), shutdown);
+    let connections = accept(listener, Arc::clone(&tls.mutual), Entrance::of_the_mesh(), shutdown);
     let stop = shutdown.clone();
     tonic::transport::Server::builder()
         .initial_connection_window_size(8 << 20)
         .initial_stream_window_size(2 << 20)
         .max_concurrent_streams(2_000)
         .http2_keepalive_interval(Some(Duration::from_secs(20)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(5)))
         // Age without a grace period: with one, tonic never announces the end and cuts calls under way.
         .max_connection_age(Duration::from_mins(20))
         .layer(layer)
@@ -160,7 +219,17 @@ impl Connected for Connection {
 
 impl AsyncRead for Connection {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_read(cx, buf)
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.io).poll_read(cx, buf);
+        if let Some(silence) = &mut self.silence {
+            silence.missing = silence.missing.saturating_sub(buf.filled().len() - before);
+            if silence.missing == 0 {
+                self.silence = None;
+            } else if read.is_pending() && silence.until.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+        }
+        read
     }
 }
 

@@ -9,6 +9,7 @@
 mod calls;
 mod database;
 mod people;
+mod refused;
 
 use std::{collections::HashMap, fs, path::PathBuf};
 
@@ -18,7 +19,7 @@ use chassis::{Base, Call, Error, MigrationSet};
 use data::{Event, Failure, Projection, outbox::Wake};
 use prost::{Message, Name};
 use runtime::{
-    Clock, Shutdown,
+    Clock, Pulses, Shutdown,
     config::TlsFiles,
     mesh::Mesh,
     problem::{self, Language},
@@ -33,6 +34,7 @@ use uuid::Uuid;
 use vault::{Signer, Vault};
 
 pub use people::{Body, patient, proxy};
+pub use refused::Refused;
 
 /// When every world begins: the afternoon of 1 June 2020 in Japan.
 pub const NOW: OffsetDateTime = datetime!(2020-06-01 05:00 UTC);
@@ -82,6 +84,7 @@ impl World {
             wake: Wake::default(),
             shutdown: Shutdown::default(),
             mesh: stack.mesh(service)?,
+            pulses: Pulses::default(),
             pool,
         };
         Ok(Self { base, clock, seq: std::sync::atomic::AtomicI64::new(0) })
@@ -106,7 +109,8 @@ impl World {
     {
         let rule = proto::rule_for(&M::full_name()).ok_or_else(|| Status::unimplemented("no RPC takes this"))?;
         if !guard::permits(&self.base.directory, rule, caller, self.clock.now()) {
-            return Err(problem::denied(&problem::text("権限がありません。", "Your role does not allow this.")));
+            let why = problem::why("PERMISSION_DENIED", "権限がありません。", "Your role does not allow this.");
+            return Err(problem::denied(&why));
         }
         let mut request = Request::new(message);
         request.extensions_mut().insert(caller.clone());
@@ -279,23 +283,4 @@ async fn secrets(service: &'static str, pool: &PgPool) -> anyhow::Result<(Vault,
     let vault = vault?;
     let signer = Signer::load(&vault, pool).await?;
     Ok((vault, signer))
-}
-
-/// The status of a refused call. Answers have no `Debug`, because they contain personal data.
-pub trait Refused {
-    /// The status that the call was refused with.
-    ///
-    /// # Panics
-    /// When the call was answered.
-    fn refused(self) -> Status;
-}
-
-impl<T> Refused for Result<T, Status> {
-    #[expect(clippy::panic, reason = "an assertion of tests")]
-    fn refused(self) -> Status {
-        match self {
-            Ok(_) => panic!("the call was answered, and should have been refused"),
-            Err(status) => status,
-        }
-    }
 }

@@ -80,19 +80,31 @@ impl World {
         prefecture: u8,
         tell: impl FnOnce(&mut Organisation),
     ) -> anyhow::Result<Body> {
-        let id = OrganisationId::new();
+        let body = Body { id: OrganisationId::new(), kind, prefecture };
+        self.announce(body, tell, 1).await?;
+        Ok(body)
+    }
+
+    /// An organisation changes: it has every right and no dates, unless `tell` says otherwise.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn change(&self, body: Body, tell: impl FnOnce(&mut Organisation)) -> anyhow::Result<()> {
+        self.announce(body, tell, 2).await
+    }
+
+    async fn announce(&self, body: Body, tell: impl FnOnce(&mut Organisation), version: i64) -> anyhow::Result<()> {
         let mut organisation = Organisation {
-            organisation_id: id.to_string(),
-            kind: kind.into(),
-            name: format!("機関 {id}"),
-            prefecture: prefecture.into(),
+            organisation_id: body.id.to_string(),
+            kind: body.kind.into(),
+            name: format!("機関 {}", body.id),
+            prefecture: body.prefecture.into(),
             rights: Rights::Entry.into(),
             ..Organisation::default()
         };
         tell(&mut organisation);
-        self.hear(&directory::Hears, &OrganisationChanged { organisation: Some(organisation), version: 1 }).await?;
-        self.base.directory.refresh(&self.base.pool).await?;
-        Ok(Body { id, kind, prefecture })
+        self.hear(&directory::Hears, &OrganisationChanged { organisation: Some(organisation), version }).await?;
+        self.base.directory.refresh(&self.base.pool).await
     }
 
     /// A contract (委託) in force from a month before the world begins to a year after.

@@ -19,13 +19,16 @@ pub(super) fn receiving(directory: &Directory, caller: &Caller, form: &Form, now
     let code = form.subject.as_ref().map(|subject| subject.whereabouts_code.as_str()).unwrap_or_default();
     let place = Municipality::parse(code).ok();
     let prefecture = place.map_or(caller.prefecture, |place| place.prefecture());
-    let of_prefecture = |prefecture| directory.prefecture(prefecture).and_then(|id| directory.get(id));
+    let of_prefecture = |prefecture| directory.open_prefecture(prefecture, now);
+    let anybody = || directory.prefecture(prefecture).and_then(|id| directory.get(id));
 
     let entry = directory
         .centre_for(place.as_ref().map(Municipality::as_str), prefecture, now)
         .or_else(|| of_prefecture(prefecture))
         .or_else(|| directory.centre_for(None, caller.prefecture, now))
         .or_else(|| of_prefecture(caller.prefecture))
+        // Nobody is open: it waits where it belongs, and goes on to whoever opens first.
+        .or_else(anybody)
         .or_else(|| directory.get(caller.organisation_id));
     entry.map_or_else(
         // Not even the filer has been heard of yet.

@@ -9,7 +9,9 @@ use proto::{
     identity::OrganisationKind as Kind,
     notification::{ForwardNotificationRequest, Notification as View, NotificationForwarded},
 };
+use runtime::clock::day_in_japan;
 use sqlx::PgConnection;
+use time::Date;
 
 use super::{lock, store};
 use crate::{
@@ -23,11 +25,10 @@ pub(crate) async fn forward(
 ) -> Result<View, Error> {
     let (base, own) = (&notifications.base, call.caller.organisation_id);
     let id = NotificationId::parse(&call.request.notification_id)?;
-    let to = target(&base.directory, &call.request.centre_id, own)?;
-
     let lock = async |conn: &mut PgConnection| lock(conn, &call.caller, id).await;
     let answer = call
         .change(base, lock, async |change| {
+            let to = target(&base.directory, &call.request.centre_id, own, day_in_japan(change.now))?;
             let (conn, notification) = (&mut change.tx, &mut change.held);
             notification.forward(to.id, to.prefecture, change.now);
             store::save(conn, notification).await?;
@@ -48,13 +49,14 @@ pub(crate) async fn forward(
     Ok(answer)
 }
 
-/// The centre a notification goes to: not the one that has it.
-fn target(directory: &Directory, centre_id: &str, own: OrganisationId) -> Result<Arc<Entry>, Error> {
-    let to = OrganisationId::parse(centre_id)
-        .ok()
-        .and_then(|id| directory.get(id))
-        .filter(|entry| matches!(entry.kind, Kind::HealthCentre | Kind::City))
-        .ok_or_else(|| Error::invalid("centre_id", "転送先の保健所が見つかりません", "must be a health centre"))?;
+/// The centre a notification goes to: one where it is read, and not the one that has it.
+fn target(directory: &Directory, centre_id: &str, own: OrganisationId, day: Date) -> Result<Arc<Entry>, Error> {
+    let to = directory
+        .addressee(centre_id, |kind| matches!(kind, Kind::HealthCentre | Kind::City), day)
+        .filter(|entry| entry.receives(day))
+        .ok_or_else(|| {
+            Error::invalid("centre_id", "転送先の保健所が見つかりません", "must be a health centre that is open")
+        })?;
     if to.id == own {
         return Err(Error::invalid(
             "centre_id",

@@ -81,6 +81,22 @@ pub(super) async fn in_inbox(
     .await
 }
 
+/// What lies unread with a centre, locked; what others have is passed over.
+pub(super) async fn lock_unread(
+    conn: &mut PgConnection,
+    centre: OrganisationId,
+    limit: i64,
+) -> sqlx::Result<Vec<Notification>> {
+    sqlx::query_as(formatcp!(
+        "select {COLUMNS} from notification where receiving_centre = $1 and state = {FILED}
+         order by arrived_at, notification_id limit $2 for update skip locked"
+    ))
+    .bind(centre)
+    .bind(limit)
+    .fetch_all(conn)
+    .await
+}
+
 /// Stores where a notification is and whether it was accepted.
 pub(super) async fn save(conn: &mut PgConnection, notification: &Notification) -> sqlx::Result<()> {
     sqlx::query(

@@ -7,7 +7,7 @@ use proto::{
     options::Group,
     registry::{Case as View, Relation},
 };
-use runtime::problem::text;
+use runtime::problem::why;
 use sqlx::PgConnection;
 
 use super::{
@@ -79,7 +79,8 @@ fn must_write(request: &impl Name, relations: &Relations) -> Result<(), Error> {
 }
 
 pub(super) fn denied() -> Error {
-    Error::Denied(text(
+    Error::Denied(why(
+        "RELATION_DOES_NOT_ALLOW",
         "この症例に対してこの操作を行う権限がありません。",
         "Your relation to this case does not allow this.",
     ))

@@ -9,7 +9,6 @@ pub(super) use store::{list, refresh_lists, save};
 
 use access::{Caller, Relations, cases};
 use chassis::Error;
-use proto::registry::Placement;
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 
@@ -25,8 +24,7 @@ pub(crate) async fn relations(
     now: OffsetDateTime,
 ) -> Result<Relations, Error> {
     let grants = of_cases(conn, &[case.id]).await?;
-    let grants = grants.into_iter().map(|grant| (grant.organisation_id, grant.relation, grant.until));
-    let resident = case.placement == Placement::Lodging;
-    let held = cases::held(case.id, grants, caller, &registry.base.directory, resident, now);
+    let grants = grants.into_iter().map(Grant::held);
+    let held = cases::held(case.known(), grants, caller, &registry.base.directory, now);
     if held.is_empty() { Err(Error::NotFound("case")) } else { Ok(held) }
 }

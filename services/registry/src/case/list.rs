@@ -2,10 +2,13 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use access::{CaseId, Relations, cases};
+use access::{
+    CaseId, Relations,
+    cases::{self, Held},
+};
 use chassis::{Call, Error, Seen, page};
-use proto::registry::{ListCasesRequest, ListCasesResponse, Placement, Relation};
-use runtime::problem::text;
+use proto::registry::{ListCasesRequest, ListCasesResponse, Relation};
+use runtime::problem::why;
 
 use super::{grants, model::Case, store, view::views};
 use crate::service::Registry;
@@ -13,7 +16,11 @@ use crate::service::Registry;
 pub(crate) async fn list(registry: Registry, call: Call<ListCasesRequest>) -> Result<ListCasesResponse, Error> {
     let (request, caller, now) = (&call.request, &call.caller, call.now);
     if caller.is_citizen() {
-        return Err(Error::Denied(text("患者は一覧を表示できません。", "Patients see their own case only.")));
+        return Err(Error::Denied(why(
+            "OWN_CASE_ONLY",
+            "患者は一覧を表示できません。",
+            "Patients see their own case only.",
+        )));
     }
     let whose = registry.base.whose(caller, &request.for_organisation_id, now)?;
     let after = page::After::parse(&request.page_token)?;
@@ -21,7 +28,9 @@ pub(crate) async fn list(registry: Registry, call: Call<ListCasesRequest>) -> Re
 
     let mut tx = registry.base.pool.begin().await?;
     let relation = data::code(request.relation);
-    let rows = grants::list(&mut tx, whose, relation, request.open_only, after, size).await?;
+    // Follow-up is entrusted, and ends with the episode.
+    let open_only = request.open_only || whose != caller.organisation_id;
+    let rows = grants::list(&mut tx, whose, relation, open_only, after, size).await?;
     let ids: Vec<CaseId> = rows.iter().map(|row| row.case_id).collect();
     let mut found: HashMap<CaseId, Case> =
         store::find_all(&mut tx, &ids).await?.into_iter().map(|case| (case.id, case)).collect();
@@ -29,9 +38,13 @@ pub(crate) async fn list(registry: Registry, call: Call<ListCasesRequest>) -> Re
     let (mut listed, mut seen) = (Vec::new(), BTreeSet::<Relation>::new());
     for row in &rows {
         let Some(case) = found.remove(&row.case_id) else { continue };
-        let held = row.relations.iter().map(|relation| (whose, relation.0, None));
-        let resident = case.placement == Placement::Lodging;
-        let relations = cases::held(case.id, held, caller, &registry.base.directory, resident, now);
+        let held = row.relations.iter().map(|relation| Held {
+            organisation_id: whose,
+            relation: relation.0,
+            user_id: None,
+            until: None,
+        });
+        let relations = cases::held(case.known(), held, caller, &registry.base.directory, now);
         if !relations.is_empty() {
             seen.extend(relations.iter().copied());
             listed.push((case, relations));

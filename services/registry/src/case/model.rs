@@ -1,6 +1,6 @@
 //! A case and its versions.
 
-use access::{CaseId, OrganisationId};
+use access::{CaseId, OrganisationId, cases::Known};
 use japan::age;
 use proto::{
     identity::OrganisationKind as Kind,
@@ -122,6 +122,11 @@ impl Case {
 
     pub(crate) fn is_open(&self) -> bool {
         self.outcome == Outcome::Unspecified
+    }
+
+    /// What the relations of a caller depend on.
+    pub(crate) fn known(&self) -> Known {
+        Known { id: self.id, is_resident: self.placement == Placement::Lodging, is_open: self.is_open() }
     }
 
     /// A newer version, changed now.

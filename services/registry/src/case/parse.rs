@@ -26,23 +26,19 @@ pub(crate) fn required_date(field: &str, value: &str, today: Date) -> Result<Dat
     optional_date(field, value, today)?.ok_or_else(|| Error::invalid(field, "必須です", "is required"))
 }
 
-/// An organisation of the directory, of a fitting kind.
+/// An organisation of the directory, of a fitting kind, that is open on a day.
 pub(crate) fn organisation(
     directory: &Directory,
     field: &str,
     id: &str,
     fits: fn(Kind) -> bool,
+    day: Date,
 ) -> Result<OrganisationId, Error> {
-    OrganisationId::parse(id)
-        .ok()
-        .and_then(|id| directory.get(id))
-        .filter(|entry| fits(entry.kind))
-        .map(|entry| entry.id)
-        .ok_or_else(|| {
-            Error::invalid(
-                field,
-                "該当する機関が登録されていません",
-                "must be a registered organisation of a fitting kind",
-            )
-        })
+    directory.addressee(id, fits, day).map(|entry| entry.id).ok_or_else(|| {
+        Error::invalid(
+            field,
+            "該当する、利用中の機関が登録されていません",
+            "must be a registered organisation of a fitting kind that is open",
+        )
+    })
 }

@@ -47,9 +47,9 @@ pub(crate) async fn register(
         let case_id = CaseId::new();
         let (access_id, access) = access_id::mint(&registry.base.vault, case_id)?;
         let mut case = Case::opened(case_id, new.id, access, now);
-        registration.fill(&mut case);
+        registration.fill(&mut case, caller);
         case.step(now);
-        let relation = relation_of_filer(caller.kind);
+        let relation = registered_by(&case, caller);
         save_one(conn, &case, &registration.grants(&registry, &case, caller, relation)).await?;
 
         let answer = RegisterCaseResponse {
@@ -62,6 +62,14 @@ pub(crate) async fn register(
         Ok((answer, seen.on_behalf_of(registration.on_behalf_of)))
     })
     .await
+}
+
+/// The relation of whoever registers. A centre that is not responsible for the place has reported the case like anybody else.
+fn registered_by(case: &Case, caller: &Caller) -> Relation {
+    match relation_of_filer(caller.kind) {
+        Relation::ResponsibleCentre if case.responsible_centre != Some(caller.organisation_id) => Relation::Reporter,
+        relation => relation,
+    }
 }
 
 /// What is to be registered, read and checked.
@@ -111,11 +119,12 @@ impl Registration {
     }
 
     /// What is known of the case from the start.
-    fn fill(&self, case: &mut Case) {
+    fn fill(&self, case: &mut Case, caller: &Caller) {
         case.sex = data::code(self.person.sex);
         let stated = data::code(self.person.stated_age_band);
         case.age_band = age_band(stated, self.checked.birth_date, self.consulted_on);
-        case.responsible_centre = self.centre.as_ref().map(|centre| centre.id);
+        let own = || (relation_of_filer(caller.kind) == Relation::ResponsibleCentre).then_some(caller.organisation_id);
+        case.responsible_centre = self.centre.as_ref().map(|centre| centre.id).or_else(own);
         case.prefecture = self.prefecture;
         if self.role != CaseRole::Unspecified {
             case.role = self.role;
@@ -142,7 +151,10 @@ fn centre(
     now: OffsetDateTime,
 ) -> (Option<Arc<Entry>>, u8) {
     let prefecture = place.map_or(caller.prefecture, Municipality::prefecture);
-    let centre = registry.base.directory.centre_for(place.map(Municipality::as_str), prefecture, now);
+    let directory = &registry.base.directory;
+    let centre = directory
+        .centre_for(place.map(Municipality::as_str), prefecture, now)
+        .or_else(|| directory.open_prefecture(prefecture, now));
     let prefecture = centre.as_ref().map_or(prefecture, |centre| centre.prefecture);
     (centre, prefecture)
 }

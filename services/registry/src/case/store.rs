@@ -2,6 +2,7 @@
 
 use access::{CaseId, OrganisationId};
 use chassis::Error;
+use const_format::formatcp;
 use data::Code;
 use proto::registry::{
     AdmissionNecessity, AgeBand, CaseRole, DiagnosisClass, Outcome, Placement, Severity, Sex, TestResult,
@@ -11,6 +12,8 @@ use time::{Date, OffsetDateTime};
 
 use super::model::Case;
 use crate::{access_id::Access, person::PersonId};
+
+const STILL_OPEN: i16 = Outcome::Unspecified as i16;
 
 #[expect(clippy::struct_excessive_bools, reason = "columns of the table")]
 #[derive(FromRow)]
@@ -102,6 +105,23 @@ pub(crate) async fn lock_all(conn: &mut PgConnection, ids: &[CaseId]) -> sqlx::R
         .bind(ids)
         .fetch_all(conn)
         .await?;
+    Ok(rows.into_iter().map(Case::from).collect())
+}
+
+/// The open cases that a centre is responsible for, locked; what others have is passed over.
+pub(crate) async fn lock_open_of(
+    conn: &mut PgConnection,
+    centre: OrganisationId,
+    limit: i64,
+) -> sqlx::Result<Vec<Case>> {
+    let rows: Vec<Row> = sqlx::query_as(formatcp!(
+        "select * from cases where responsible_centre = $1 and outcome = {STILL_OPEN}
+         order by case_id limit $2 for update skip locked"
+    ))
+    .bind(centre)
+    .bind(limit)
+    .fetch_all(conn)
+    .await?;
     Ok(rows.into_iter().map(Case::from).collect())
 }
 

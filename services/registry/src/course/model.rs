@@ -2,7 +2,7 @@
 
 use access::OrganisationId;
 use proto::registry::{Outcome, Placement, Severity, Specimen, TestMethod, TestResult};
-use runtime::problem::{Text, text};
+use runtime::problem::{Why, why};
 use time::Date;
 
 use crate::case::Case;
@@ -78,10 +78,11 @@ impl Case {
     ///
     /// # Errors
     /// Where the state contradicts itself.
-    pub(crate) fn take_state(&mut self, state: &ClinicalState, latest: Option<Date>) -> Result<(), Text> {
+    pub(crate) fn take_state(&mut self, state: &ClinicalState, latest: Option<Date>) -> Result<(), Why> {
         let supported = state.icu || state.ventilator || state.ecmo;
         if supported && state.severity != Severity::Severe {
-            return Err(text(
+            return Err(why(
+                "MUST_BE_SEVERE",
                 "ICU・人工呼吸器・ECMO の患者の重症度は「重症」です。",
                 "A patient in intensive care, on a ventilator or on ECMO is severe.",
             ));
@@ -98,17 +99,41 @@ impl Case {
     ///
     /// # Errors
     /// When it has ended otherwise: a wrong outcome is corrected, not overwritten.
-    pub(crate) fn end(&mut self, outcome: Outcome, date: Option<Date>) -> Result<(), Text> {
+    pub(crate) fn end(&mut self, outcome: Outcome, date: Option<Date>) -> Result<(), Why> {
         if !self.is_open() && self.outcome != outcome {
-            return Err(text("この症例は既に転帰が登録されています。", "This case already has another outcome."));
+            return Err(why(
+                "OTHER_OUTCOME",
+                "この症例は既に転帰が登録されています。",
+                "This case already has another outcome.",
+            ));
         }
+        self.may_end_on(date)?;
+        self.outcome = outcome;
+        self.outcome_date = date.or(self.outcome_date);
+        Ok(())
+    }
+
+    /// Puts right how the episode ended, or that it has not.
+    ///
+    /// # Errors
+    /// When it would have ended before it began.
+    pub(crate) fn correct_end(&mut self, outcome: Outcome, date: Option<Date>) -> Result<(), Why> {
+        self.may_end_on(date)?;
+        self.outcome = outcome;
+        self.outcome_date = date.filter(|_| outcome != Outcome::Unspecified);
+        Ok(())
+    }
+
+    fn may_end_on(&self, date: Option<Date>) -> Result<(), Why> {
         if let (Some(reported), Some(ended)) = (self.onset_date.or(self.test_date), date)
             && ended < reported
         {
-            return Err(text("転帰日が発病日・検体採取日より前です。", "The outcome is before onset and sampling."));
+            return Err(why(
+                "OUTCOME_BEFORE_ONSET",
+                "転帰日が発病日・検体採取日より前です。",
+                "The outcome is before onset and sampling.",
+            ));
         }
-        self.outcome = outcome;
-        self.outcome_date = date.or(self.outcome_date);
         Ok(())
     }
 }

@@ -11,14 +11,16 @@ use crate::{case, service::Registry};
 
 pub(crate) async fn record_placement(registry: Registry, call: Call<RecordPlacementRequest>) -> Result<View, Error> {
     let request = &call.request;
-    let facility = |id| case::organisation(&registry.base.directory, "facility_id", id, takes_patients_in);
-    let stay = Stay {
-        placement: data::code(request.placement),
-        since: case::required_date("since_date", &request.since_date, call.today())?,
-        facility_id: Some(request.facility_id.as_str()).filter(|id| !id.is_empty()).map(facility).transpose()?,
-    };
+    let since = case::required_date("since_date", &request.since_date, call.today())?;
 
     case::change(&registry, &call, &request.case_id, case::may_record, async |change| {
+        // A stay in a hospital that has closed since is a fact: it must have been open on the day.
+        let facility = |id| case::organisation(&registry.base.directory, "facility_id", id, takes_patients_in, since);
+        let stay = Stay {
+            placement: data::code(request.placement),
+            since,
+            facility_id: Some(request.facility_id.as_str()).filter(|id| !id.is_empty()).map(facility).transpose()?,
+        };
         change.held.case.place(&stay);
         store::add_stay(&mut change.tx, change.held.case.id, &stay).await?;
         Ok(())

@@ -7,12 +7,12 @@ use japan::access_id::AccessId;
 use proto::registry::{
     Case as View, CaseOpenedInEmergency, OpenInEmergencyRequest, Relation, open_in_emergency_request::Case as Named,
 };
-use runtime::{clock::to_proto, problem::text};
+use runtime::{clock::to_proto, metrics::MANY_EMERGENCIES, problem::why};
 use sqlx::PgConnection;
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 
 use super::{
-    model::{OpeningId, ends},
+    model::{OpeningId, WORK_OF_A_DAY, ends},
     store::{self, Opening, REASON},
 };
 use crate::{
@@ -40,9 +40,16 @@ pub(crate) async fn open(registry: Registry, call: Call<OpenInEmergencyRequest>)
         let opening = opening(&registry, &call, case.id, now)?;
         store::insert(conn, &opening).await?;
         let granted = Grant::begun(&case, caller.organisation_id, Relation::Emergency);
-        case::save_one(conn, &case, &[Grant { until: Some(opening.until), ..granted }]).await?;
-        outbox::add(conn, &opened(&opening)).await?;
-        tracing::warn!(case_id = %case.id, user_id = %caller.user_id, "Opening a case in an emergency");
+        let granted = Grant { user_id: caller.user_id, until: Some(opening.until), ..granted };
+        case::save_one(conn, &case, &[granted]).await?;
+        let before = now - Duration::days(1);
+        let of_a_day = store::opened_by(conn, caller.user_id, before, WORK_OF_A_DAY + 1).await?;
+        let among_many = of_a_day > WORK_OF_A_DAY;
+        outbox::add(conn, &opened(&opening, among_many)).await?;
+        tracing::warn!(case_id = %case.id, user_id = %caller.user_id, among_many, "Opening a case in an emergency");
+        if among_many {
+            MANY_EMERGENCIES.inc();
+        }
 
         let relations = Relations::new(vec![Relation::Emergency], caller);
         let seen = Seen::by(&relations, [case.id]);
@@ -98,9 +105,11 @@ async fn must_be_a_stranger(
     now: OffsetDateTime,
 ) -> Result<(), Error> {
     match case::relations(registry, conn, case, caller, now).await {
-        Ok(held) if held.iter().any(|relation| *relation != Relation::Emergency) => {
-            Err(Error::Precondition(text("すでに閲覧できる症例です。", "Your organisation sees this case already.")))
-        }
+        Ok(held) if held.iter().any(|relation| *relation != Relation::Emergency) => Err(Error::Precondition(why(
+            "ALREADY_VISIBLE",
+            "すでに閲覧できる症例です。",
+            "Your organisation sees this case already.",
+        ))),
         Ok(_) | Err(Error::NotFound(_)) => Ok(()),
         Err(other) => Err(other),
     }
@@ -125,11 +134,12 @@ fn opening(
 }
 
 /// The event that lets the centre be told at once.
-fn opened(opening: &Opening) -> CaseOpenedInEmergency {
+fn opened(opening: &Opening, among_many: bool) -> CaseOpenedInEmergency {
     CaseOpenedInEmergency {
         case_id: opening.case_id.to_string(),
         opening_id: opening.id.to_string(),
         open_time: Some(to_proto(opening.at)),
+        among_many,
     }
 }
 
@@ -146,7 +156,7 @@ mod tests {
     use time::Duration;
     use tonic::Code;
 
-    use super::{Named, open};
+    use super::{Named, WORK_OF_A_DAY, open};
     use crate::{
         case,
         fixture::{Scene, request_id},
@@ -188,6 +198,30 @@ mod tests {
         // It may be opened again.
         scene.ask(&doctor, unconscious(Named::CaseId(id.to_string())), open).await?;
         get().await?;
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn who_opens_very_many_in_a_day_is_told_of_and_not_turned_away() -> Outcome {
+        let scene = Scene::new().await?;
+        let doctor = scene.hospital.staff(Role::Physician);
+        let among_many = async || {
+            let told: Vec<CaseOpenedInEmergency> = scene.world.announced().await?;
+            Ok::<_, anyhow::Error>(told.iter().map(|told| told.among_many).collect::<Vec<_>>())
+        };
+        let id = scene.case().await?.to_string();
+        // Each time the one before has ended: what counts is the user's day, over all cases.
+        for _ in 0..=WORK_OF_A_DAY {
+            scene.ask(&doctor, unconscious(Named::CaseId(id.clone())), open).await?;
+        }
+        let told = among_many().await?;
+        assert_eq!(told.len(), usize::try_from(WORK_OF_A_DAY)? + 1);
+        assert_eq!(told.iter().filter(|many| **many).count(), 1, "the one beyond");
+        // A colleague's first, and one's own a day later, are work.
+        scene.ask(&scene.hospital.staff(Role::Physician), unconscious(Named::CaseId(id.clone())), open).await?;
+        scene.world.clock.advance(Duration::days(1));
+        scene.ask(&doctor, unconscious(Named::CaseId(id.clone())), open).await?;
+        assert!(among_many().await?.iter().rev().take(2).all(|many| !many));
         Ok(())
     }
 

@@ -41,6 +41,23 @@ pub(super) async fn insert(conn: &mut PgConnection, opening: &Opening) -> sqlx::
     Ok(())
 }
 
+/// How many cases a user has opened since a moment, at most `limit`.
+pub(super) async fn opened_by(
+    conn: &mut PgConnection,
+    user: UserId,
+    since: OffsetDateTime,
+    limit: i64,
+) -> sqlx::Result<i64> {
+    sqlx::query_scalar(
+        "select count(*) from (select from emergency_opening where user_id = $1 and at > $2 limit $3) opened",
+    )
+    .bind(user)
+    .bind(since)
+    .bind(limit)
+    .fetch_one(conn)
+    .await
+}
+
 /// A page of a case's openings, newest first.
 pub(super) async fn of_case(
     conn: &mut PgConnection,

@@ -2,17 +2,24 @@
 
 use access::{CaseId, OrganisationId};
 use proto::{
+    identity::OrganisationKind as Kind,
     notification::{Form, Subject},
     registry::{AgeBand, DiagnosisClass, Outcome, Person, Relation, Sex},
 };
 use time::Date;
 
-use crate::case::{Case, Grant};
+use crate::case::{self, Case, Grant};
 
 data::id!(
     /// A filed notification.
     NotificationId,
     "notification"
+);
+
+data::id!(
+    /// That somebody should look whether a notification belongs to its case.
+    CheckId,
+    "check"
 );
 
 /// A filed notification with its form.
@@ -79,15 +86,18 @@ impl Case {
             self.receiving_centre = Some(notified.receiving_centre);
             self.prefecture = notified.prefecture;
         }
-        self.responsible_centre = Some(notified.receiving_centre);
+        // Responsibility changes hands by a hand-over only: whoever files once more gives it to nobody.
+        self.responsible_centre = self.responsible_centre.or(Some(notified.receiving_centre));
     }
 
-    /// The notification goes on to another centre, which is responsible from here on.
+    /// The notification goes on to another centre. With it goes the responsibility, if it was with the centre that forwards.
     ///
     /// Counted where it belongs: the centre that was wrongly addressed never was its receiving centre. One that received another
     /// notification of the case before stays.
     pub(crate) fn forward(&mut self, from: OrganisationId, (to, prefecture): (OrganisationId, u8)) {
-        self.responsible_centre = Some(to);
+        if self.responsible_centre.is_none_or(|responsible| responsible == from) {
+            self.responsible_centre = Some(to);
+        }
         if self.receiving_centre == Some(from) {
             self.receiving_centre = Some(to);
             self.prefecture = prefecture;
@@ -95,19 +105,59 @@ impl Case {
     }
 }
 
+/// The relations that let an organisation file into a case by naming it. Whoever looks on, for three hours or as a former centre,
+/// does not.
+pub(super) fn may_name_it(relation: Relation) -> bool {
+    matches!(
+        relation,
+        Relation::Reporter
+            | Relation::ReceivingCentre
+            | Relation::ResponsibleCentre
+            | Relation::ConsultationCentre
+            | Relation::TreatingInstitution
+    )
+}
+
+/// The relations of the centre that a notification reaches. Where another one is responsible, it reads along.
+pub(super) fn reached(case: &Case, centre: OrganisationId) -> Vec<Grant> {
+    if case.responsible_centre == Some(centre) {
+        vec![
+            Grant::begun(case, centre, Relation::ReceivingCentre),
+            Grant::begun(case, centre, Relation::ResponsibleCentre),
+        ]
+    } else {
+        vec![Grant::begun(case, centre, Relation::NotifiedCentre)]
+    }
+}
+
+/// The relation of whoever files. A centre that is not responsible reported the case like anybody else, and one that handed it over
+/// reads on: filing again gives nothing back.
+pub(super) fn filed_by(case: &Case, held: &[Grant], reporter: OrganisationId, kind: Kind) -> Grant {
+    let relation = case::relation_of_filer(kind);
+    let handed_over = |grant: &Grant| {
+        grant.organisation_id == reporter && grant.relation == Relation::FormerCentre && grant.until.is_none()
+    };
+    let relation = match relation {
+        Relation::ResponsibleCentre if case.responsible_centre == Some(reporter) => relation,
+        Relation::ResponsibleCentre if held.iter().any(handed_over) => Relation::NotifiedCentre,
+        Relation::ResponsibleCentre => Relation::Reporter,
+        other => other,
+    };
+    Grant::begun(case, reporter, relation)
+}
+
 /// What forwarding does to the relations.
 pub(crate) fn forwarded(case: &Case, held: &[Grant], from: OrganisationId, to: OrganisationId) -> Vec<Grant> {
-    let mut grants = vec![
-        Grant::ended(case, from, Relation::ReceivingCentre),
-        Grant::begun(case, from, Relation::FormerCentre),
-        Grant::begun(case, to, Relation::ReceivingCentre),
-        Grant::begun(case, to, Relation::ResponsibleCentre),
-    ];
-    let responsible =
-        held.iter().any(|grant| grant.organisation_id == from && grant.relation == Relation::ResponsibleCentre);
-    if responsible {
-        grants.push(Grant::ended(case, from, Relation::ResponsibleCentre));
+    let of_centre = |relation| {
+        matches!(relation, Relation::ReceivingCentre | Relation::ResponsibleCentre | Relation::NotifiedCentre)
+    };
+    let until_now =
+        held.iter().filter(|grant| grant.organisation_id == from && grant.until.is_none() && of_centre(grant.relation));
+    let mut grants: Vec<Grant> = until_now.map(|grant| Grant::ended(case, from, grant.relation)).collect();
+    if !grants.is_empty() {
+        grants.push(Grant::begun(case, from, Relation::FormerCentre));
     }
+    grants.extend(reached(case, to));
     grants
 }
 
@@ -185,6 +235,6 @@ mod tests {
         case.take_notification(&second);
         assert_eq!(case.prefecture, 27);
         assert_eq!(case.receiving_centre, Some(first.receiving_centre));
-        assert_eq!(case.responsible_centre, Some(second.receiving_centre));
+        assert_eq!(case.responsible_centre, Some(first.receiving_centre), "until it is handed over");
     }
 }

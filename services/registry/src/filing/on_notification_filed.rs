@@ -49,7 +49,7 @@ pub(super) async fn take(base: &Base, tx: &mut PgConnection, filings: &[Filing])
         return Ok(());
     }
     let now = base.clock.now();
-    let mut work = Work::load(tx, filings).await?;
+    let mut work = Work::load(tx, &base.vault, filings).await?;
     for filing in filings {
         work.take(&base.vault, &base.directory, filing, now)?;
     }
@@ -66,15 +66,17 @@ mod tests {
     use proto::{
         notification::{Diagnosis, Findings, Form, NotificationFiled},
         registry::{
-            CaseChanged, DiagnosisClass, Outcome as Ended, RecordOutcomeRequest, RecordTestRequest, Relation, Test,
-            TestMethod, TestResult,
+            CaseChanged, DiagnosisClass, FilingDoubt, FilingToCheck, Outcome as Ended, RecordOutcomeRequest,
+            RecordTestRequest, Relation, Test, TestMethod, TestResult,
         },
     };
-    use testing::{Body, Outcome};
+    use testing::{Body, Outcome, Refused as _};
     use time::Duration;
+    use tonic::Code;
     use uuid::Uuid;
 
     use crate::{
+        case::Grant,
         course,
         fixture::{Scene, filed, form, holders, request_id},
     };
@@ -87,6 +89,14 @@ mod tests {
     fn somebody_else() -> Form {
         let mut form = form();
         form.subject.as_mut().unwrap().phone = "09099999999".to_owned();
+        form
+    }
+
+    /// Another person at the same address: neither name is the same.
+    fn relative() -> Form {
+        let mut form = form();
+        let subject = form.subject.as_mut().unwrap();
+        (subject.name_kanji, subject.name_kana) = ("別人 花子".to_owned(), "ベツジン ハナコ".to_owned());
         form
     }
 
@@ -127,17 +137,98 @@ mod tests {
         Ok(())
     }
 
+    /// The doubts that were announced, with the case of each.
+    async fn doubts(scene: &Scene) -> anyhow::Result<Vec<(FilingDoubt, String)>> {
+        let announced: Vec<FilingToCheck> = scene.world.announced().await?;
+        Ok(announced.into_iter().map(|check| (check.doubt(), check.case_id)).collect())
+    }
+
     #[tokio::test]
-    async fn a_filing_joins_the_case_it_names_where_the_filer_knows_it() -> Outcome {
+    async fn a_filing_joins_the_case_it_names_where_the_filer_may_and_the_person_is_the_same() -> Outcome {
         let scene = Scene::new().await?;
         let id = scene.case().await?;
-        scene.file(scene.clinic, scene.osaka, Some(id), somebody_else()).await?;
+        // Another telephone: the blind index does not find the person, the name and the birth date agree.
+        let moved = somebody_else();
+        scene.file(scene.clinic, scene.osaka, Some(id), moved.clone()).await?;
         assert_eq!(last(&scene).await?.case_id, id.to_string());
-        scene.file(scene.hospital, scene.osaka, Some(id), somebody_else()).await?;
-        assert_ne!(last(&scene).await?.case_id, id.to_string(), "a stranger to the case opens none of it");
+        assert!(doubts(&scene).await?.is_empty());
+
+        scene.file(scene.clinic, scene.osaka, Some(id), relative()).await?;
+        let other = last(&scene).await?.case_id;
+        assert_ne!(other, id.to_string(), "another person is another case");
+        scene.file(scene.hospital, scene.osaka, Some(id), moved.clone()).await?;
+        let strange = last(&scene).await?.case_id;
+        assert_ne!(strange, id.to_string(), "a stranger to the case opens none of it");
         scene.end(id, scene.clinic, Relation::Reporter).await?;
-        scene.file(scene.clinic, scene.osaka, Some(id), somebody_else()).await?;
+        scene.file(scene.clinic, scene.osaka, Some(id), moved).await?;
         assert_ne!(last(&scene).await?.case_id, id.to_string(), "nor does one whose relation has ended");
+        let told = doubts(&scene).await?;
+        assert_eq!(told[..2], [(FilingDoubt::AnotherPerson, other), (FilingDoubt::NotRelated, strange)]);
+        assert_eq!(told.len(), 3);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_look_for_three_hours_or_along_lets_nobody_file_into_a_case() -> Outcome {
+        let scene = Scene::new().await?;
+        for relation in [
+            Relation::Emergency,
+            Relation::IncomingCentre,
+            Relation::FormerCentre,
+            Relation::NotifiedCentre,
+            Relation::LodgingFacility,
+            Relation::Prefecture,
+        ] {
+            let id = scene.case().await?;
+            scene.regrant(id, |case| Grant::begun(case, scene.hospital.id, relation)).await?;
+            let mut form = relative();
+            form.findings = Some(Findings { death_date: "2020-05-31".to_owned(), ..Findings::default() });
+            scene.file(scene.hospital, scene.tokyo, Some(id), form).await?;
+            let case = scene.get(&scene.nurse, id).await?;
+            assert_eq!(case.outcome, 0, "{relation:?}");
+            assert_eq!(case.responsible_centre_id, scene.osaka.id.to_string());
+            assert!(holders(&case, Relation::Reporter) == [scene.clinic.id.to_string()]);
+        }
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn the_centre_that_gave_a_case_away_does_not_get_it_back_by_filing() -> Outcome {
+        let scene = Scene::new().await?;
+        let id = scene.handed_over().await?;
+        let tokyo = scene.tokyo.id.to_string();
+        // The clinic of the old area files once more, and the old centre itself does.
+        for reporter in [scene.clinic, scene.osaka] {
+            scene.file(reporter, scene.osaka, None, form()).await?;
+            let changed = last(&scene).await?;
+            assert_eq!((&changed.case_id, &changed.responsible_centre_id), (&id.to_string(), &tokyo));
+        }
+        let case = scene.get(&scene.tokyo_nurse, id).await?;
+        assert_eq!(holders(&case, Relation::ResponsibleCentre), [tokyo]);
+        assert_eq!(holders(&case, Relation::NotifiedCentre), [scene.osaka.id.to_string()]);
+        assert!(holders(&case, Relation::ReceivingCentre).is_empty());
+        let recorded = RecordTestRequest {
+            request_id: request_id(),
+            case_id: id.to_string(),
+            etag: String::new(),
+            test: Some(Test { method: 2, result: 2, sampled_date: "2020-05-30".to_owned(), specimen: 0 }),
+        };
+        let written = scene.ask(&scene.nurse, recorded, course::record_test).await;
+        assert_eq!(written.refused().code(), Code::PermissionDenied);
+        assert_eq!(doubts(&scene).await?, vec![(FilingDoubt::AnotherCentre, id.to_string()); 2]);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_centre_that_is_responsible_by_a_filing_is_so_by_its_relation_too() -> Outcome {
+        let scene = Scene::new().await?;
+        scene.file(scene.clinic, scene.osaka, None, form()).await?;
+        let id = CaseId::parse(&last(&scene).await?.case_id)?;
+        let case = scene.get(&scene.nurse, id).await?;
+        assert_eq!(holders(&case, Relation::ResponsibleCentre), [scene.osaka.id.to_string()]);
+        // The database refuses a second one.
+        let second = scene.regrant(id, |case| Grant::begun(case, scene.tokyo.id, Relation::ResponsibleCentre)).await;
+        assert!(format!("{:#}", second.unwrap_err()).contains("case_grant_responsible"));
         Ok(())
     }
 

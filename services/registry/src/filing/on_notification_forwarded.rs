@@ -1,15 +1,18 @@
-//! On `notification.forwarded`: it was for another centre, which is responsible now.
+//! On `notification.forwarded`: it was for another centre. With it goes the responsibility, where it was with whoever forwards.
 
 use access::OrganisationId;
 use chassis::Base;
-use data::Failure;
-use proto::{notification::NotificationForwarded, registry::Relation};
+use data::{Failure, outbox};
+use proto::{
+    notification::NotificationForwarded,
+    registry::{FilingDoubt, Relation},
+};
 use sqlx::PgConnection;
 
 use super::{
     model::{NotificationId, forwarded},
     store,
-    work::unknown,
+    work::{to_check, unknown},
 };
 use crate::case::{self, Grant};
 
@@ -27,9 +30,15 @@ pub(super) async fn take(base: &Base, tx: &mut PgConnection, event: &Notificatio
     case.step(base.clock.now());
     let held = case::grants_of(tx, &[id]).await?;
     let mut grants = forwarded(&case, &held, from, to);
+    let mut checks = Vec::new();
+    if case.responsible_centre != Some(to) {
+        let doubt = to_check(id, notification, FilingDoubt::AnotherCentre, base.clock.now());
+        checks.push(doubt);
+    }
     let prefecture = base.directory.prefecture(case.prefecture);
     grants.extend(prefecture.map(|prefecture| Grant::begun(&case, prefecture, Relation::Prefecture)));
     case::save_one(tx, &case, &grants).await?;
+    outbox::add_all(tx, &checks).await?;
     Ok(case::audit_heard::<NotificationForwarded>(tx, "notification", Relation::ReceivingCentre, &[id]).await?)
 }
 
@@ -40,8 +49,9 @@ mod tests {
     use access::CaseId;
     use data::Failure;
     use proto::{
+        identity::OrganisationKind as Kind,
         notification::NotificationForwarded,
-        registry::{CaseChanged, Relation},
+        registry::{CaseChanged, FilingDoubt, FilingToCheck, Relation},
     };
     use testing::{Body, Outcome};
     use uuid::Uuid;
@@ -89,6 +99,26 @@ mod tests {
         scene.world.hear_with(&scene.filings(), &[event], &HashMap::new()).await?;
         let seen = scene.get(&scene.tokyo_nurse, case).await?;
         assert_eq!(holders(&seen, Relation::ResponsibleCentre), [scene.tokyo.id.to_string()]);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_notification_that_goes_on_takes_no_case_from_the_centre_that_accepted_it() -> Outcome {
+        let scene = Scene::new().await?;
+        let third = scene.world.body(Kind::HealthCentre, 14).await?;
+        let case = scene.case().await?;
+        let id = scene.file(scene.clinic, scene.osaka, Some(case), form()).await?;
+        scene.offer(case).await?;
+        scene.accept(case).await?;
+        let event = scene.world.event(&forwarded(id, scene.osaka, third))?;
+        scene.world.hear_with(&scene.filings(), &[event], &HashMap::new()).await?;
+
+        let seen = scene.get(&scene.tokyo_nurse, case).await?;
+        assert_eq!(seen.responsible_centre_id, scene.tokyo.id.to_string());
+        assert_eq!(holders(&seen, Relation::ResponsibleCentre), [scene.tokyo.id.to_string()]);
+        assert_eq!(holders(&seen, Relation::NotifiedCentre), [third.id.to_string()], "it reads along");
+        let checks: Vec<FilingToCheck> = scene.world.announced().await?;
+        assert_eq!(checks.iter().map(FilingToCheck::doubt).collect::<Vec<_>>(), [FilingDoubt::AnotherCentre]);
         Ok(())
     }
 

@@ -2,16 +2,17 @@
 
 use std::collections::HashMap;
 
-use access::{CaseId, Directory, OrganisationId};
-use data::Failure;
+use access::{CaseId, Directory};
+use data::{Failure, outbox};
 use japan::date;
-use proto::registry::Relation;
+use proto::registry::{FilingDoubt, FilingToCheck, Person, Relation};
+use runtime::clock::to_proto;
 use sqlx::PgConnection;
 use time::{Date, OffsetDateTime};
 use vault::Vault;
 
 use super::{
-    model::{Filing, NotificationId, Notified},
+    model::{self, CheckId, Filing, NotificationId, Notified},
     store,
 };
 use crate::{
@@ -26,8 +27,10 @@ pub(super) struct Work {
     cases: HashMap<CaseId, Case>,
     /// By blind index: the person's open case.
     open: HashMap<Vec<u8>, CaseId>,
-    /// Organisations with a relation, by case.
-    known_to: HashMap<CaseId, Vec<OrganisationId>>,
+    /// Relations by case, those that ended too.
+    held: HashMap<CaseId, Vec<Grant>>,
+    /// The persons of the cases that filers named.
+    named: HashMap<CaseId, Person>,
     known_tests: HashMap<CaseId, Vec<Test>>,
     persons: Vec<SealedPerson>,
     touched: Vec<CaseId>,
@@ -35,28 +38,33 @@ pub(super) struct Work {
     tests: Vec<(CaseId, i32, Test)>,
     grants: Vec<Grant>,
     links: Vec<(NotificationId, CaseId)>,
+    checks: Vec<FilingToCheck>,
 }
 
 impl Work {
-    pub(super) async fn load(tx: &mut PgConnection, filings: &[Filing]) -> Result<Self, Failure> {
+    pub(super) async fn load(tx: &mut PgConnection, vault: &Vault, filings: &[Filing]) -> Result<Self, Failure> {
         let indexes: Vec<Vec<u8>> = filings.iter().filter_map(|filing| filing.index.clone()).collect();
         let open: HashMap<Vec<u8>, CaseId> = store::open_cases(tx, &indexes).await?.into_iter().collect();
-        let named = filings.iter().filter_map(|filing| filing.case_id);
-        let mut ids: Vec<CaseId> = named.chain(open.values().copied()).collect();
+        let named: Vec<CaseId> = filings.iter().filter_map(|filing| filing.case_id).collect();
+        let mut ids: Vec<CaseId> = named.iter().chain(open.values()).copied().collect();
         ids.sort_unstable();
         ids.dedup();
 
         let cases = case::lock_all(tx, &ids).await?.into_iter().map(|case| (case.id, case)).collect();
-        let mut known_to: HashMap<CaseId, Vec<OrganisationId>> = HashMap::new();
-        // A relation that ended, and the three hours of an emergency, let nobody file into a case.
-        for grant in case::grants_of(tx, &ids).await?.into_iter().filter(|grant| grant.until.is_none()) {
-            known_to.entry(grant.case_id).or_default().push(grant.organisation_id);
+        let mut held: HashMap<CaseId, Vec<Grant>> = HashMap::new();
+        for grant in case::grants_of(tx, &ids).await? {
+            held.entry(grant.case_id).or_default().push(grant);
         }
+        let persons = if named.is_empty() { Vec::new() } else { person::of_cases(tx, &named).await? };
+        let named = persons
+            .into_iter()
+            .map(|(id, sealed)| Ok((id, person::open(vault, &sealed).map_err(case::failure)?)))
+            .collect::<Result<_, Failure>>()?;
         let mut known_tests: HashMap<CaseId, Vec<Test>> = HashMap::new();
         for (case, test) in course::tests_of(tx, &ids).await? {
             known_tests.entry(case).or_default().push(test);
         }
-        Ok(Self { cases, open, known_to, known_tests, ..Self::default() })
+        Ok(Self { cases, open, held, named, known_tests, ..Self::default() })
     }
 
     /// Takes one filing into account: its case, found or opened, goes one version on.
@@ -73,7 +81,9 @@ impl Work {
         let notified = notified(filing, centre.prefecture)?;
         let tests = tests(filing)?;
 
-        let case_id = match self.find(filing) {
+        let named = filing.case_id.map(|id| self.named(id, filing, now));
+        let mut doubt = named.and_then(Result::err);
+        let case_id = match named.and_then(Result::ok).or_else(|| self.matched(filing)) {
             Some(id) => id,
             None => self.open_case(vault, filing, now)?,
         };
@@ -92,8 +102,13 @@ impl Work {
         }
         case.step(if is_new { case.created_at } else { now });
 
-        self.grants.push(Grant::begun(case, filing.centre, Relation::ReceivingCentre));
-        self.grants.push(Grant::begun(case, filing.reporter, case::relation_of_filer(filer.kind)));
+        if case.responsible_centre != Some(filing.centre) {
+            doubt = doubt.or(Some(FilingDoubt::AnotherCentre));
+        }
+        let held = self.held.get(&case_id).map(Vec::as_slice).unwrap_or_default();
+        self.grants.push(model::filed_by(case, held, filing.reporter, filer.kind));
+        // The centre's own relations last: it may be the filer, too.
+        self.grants.extend(model::reached(case, filing.centre));
         let prefecture = directory.prefecture(case.prefecture);
         self.grants.extend(prefecture.map(|prefecture| Grant::begun(case, prefecture, Relation::Prefecture)));
         self.versions.push(Version { case: case.clone(), traceparent: filing.traceparent.clone() });
@@ -101,6 +116,7 @@ impl Work {
             self.touched.push(case_id);
         }
         self.links.push((filing.notification_id, case_id));
+        self.checks.extend(doubt.map(|doubt| to_check(case_id, filing.notification_id, doubt, now)));
         Ok(())
     }
 
@@ -111,18 +127,30 @@ impl Work {
         case::save_all(tx, &last, &self.versions, &self.grants).await?;
         course::insert_tests(tx, &self.tests).await?;
         store::link(tx, &self.links).await?;
+        outbox::add_all(tx, &self.checks).await?;
         Ok(self.touched)
     }
 
-    /// The case a filing belongs to: the one it names, if the filer has a relation to it; else the person's open one.
-    fn find(&self, filing: &Filing) -> Option<CaseId> {
-        let knows = |id: &CaseId| self.known_to.get(id).is_some_and(|known| known.contains(&filing.reporter));
-        let named = filing.case_id.filter(|id| self.cases.contains_key(id) && knows(id));
-        let matched = || {
-            let id = self.open.get(filing.index.as_ref()?)?;
-            self.cases.get(id).is_some_and(Case::is_open).then_some(*id)
+    /// The case that a filing names, where the filer may file into it and the form is about its person. A filing is decided as a
+    /// call would be: by relations in force, and by no others.
+    fn named(&self, id: CaseId, filing: &Filing, now: OffsetDateTime) -> Result<CaseId, FilingDoubt> {
+        let may = |grant: &Grant| {
+            grant.organisation_id == filing.reporter
+                && grant.until.is_none_or(|until| now < until)
+                && model::may_name_it(grant.relation)
         };
-        named.or_else(matched)
+        let related = self.cases.contains_key(&id) && self.held.get(&id).is_some_and(|held| held.iter().any(may));
+        if !related {
+            return Err(FilingDoubt::NotRelated);
+        }
+        let agrees = self.named.get(&id).is_some_and(|known| person::agrees(known, &filing.person));
+        if agrees { Ok(id) } else { Err(FilingDoubt::AnotherPerson) }
+    }
+
+    /// The open case of the person, found by the blind index.
+    fn matched(&self, filing: &Filing) -> Option<CaseId> {
+        let id = self.open.get(filing.index.as_ref()?)?;
+        self.cases.get(id).is_some_and(Case::is_open).then_some(*id)
     }
 
     fn open_case(&mut self, vault: &Vault, filing: &Filing, now: OffsetDateTime) -> Result<CaseId, Failure> {
@@ -135,6 +163,22 @@ impl Work {
             self.open.insert(index.clone(), id);
         }
         Ok(id)
+    }
+}
+
+/// Tells that somebody should look whether a notification belongs to the case it was taken into.
+pub(super) fn to_check(
+    case_id: CaseId,
+    notification_id: NotificationId,
+    doubt: FilingDoubt,
+    now: OffsetDateTime,
+) -> FilingToCheck {
+    FilingToCheck {
+        check_id: CheckId::new().to_string(),
+        case_id: case_id.to_string(),
+        notification_id: notification_id.to_string(),
+        doubt: doubt.into(),
+        take_time: Some(to_proto(now)),
     }
 }
 

@@ -129,12 +129,27 @@ pub(crate) fn match_key(person: &Person) -> Option<String> {
     known.then(|| format!("{kanji}|{kana}|{}|{}", person.birth_date, person.phone))
 }
 
+/// Whether two records can be the same person: a name in kanji or kana, and the birth date or, where one of them does not know it,
+/// the telephone. Somebody who names a case knows it, so that less is needed here than to be found by.
+pub(crate) fn agrees(one: &Person, other: &Person) -> bool {
+    let same = |of: fn(&Person) -> String| {
+        let (one, other) = (of(one), of(other));
+        !one.is_empty() && one == other
+    };
+    let named =
+        same(|person| name::search_key(&person.name_kanji)) || same(|person| name::search_key(&person.name_kana));
+    if one.birth_date.is_empty() || other.birth_date.is_empty() {
+        return named && same(|person| person.phone.clone());
+    }
+    named && one.birth_date == other.birth_date
+}
+
 #[cfg(test)]
 mod tests {
     use proto::registry::Person;
     use time::macros::date;
 
-    use super::{Mask, corrected, match_key};
+    use super::{Mask, agrees, corrected, match_key};
 
     const TODAY: time::Date = date!(2020 - 06 - 01);
 
@@ -178,5 +193,22 @@ mod tests {
         assert!(corrected(&latin, &given, &mask(&["name_kanji"]), TODAY).is_err(), "needs kana from here on");
         let given = Person { name_kana: "ヤマダ タロウ".to_owned(), ..given };
         corrected(&latin, &given, &mask(&["name_kanji", "name_kana"]), TODAY).unwrap();
+    }
+
+    #[test]
+    fn a_name_and_the_birth_date_make_a_person_and_twins_are_two() {
+        let known = Person { phone: "09000000000".to_owned(), ..person() };
+        assert!(agrees(&known, &person()), "a new telephone is the same person");
+        assert!(agrees(&known, &Person { name_kanji: "山田 太朗".to_owned(), ..person() }), "by the kana");
+        let twin =
+            Person {
+                name_kanji: "山田 次郎".to_owned(), name_kana: "ヤマダ ジロウ".to_owned(), ..known.clone()
+            };
+        assert!(!agrees(&known, &twin));
+        assert!(!agrees(&known, &Person { birth_date: "1950-01-31".to_owned(), ..known.clone() }), "a namesake");
+        let undated = Person { birth_date: String::new(), ..known.clone() };
+        assert!(agrees(&known, &undated), "by the telephone");
+        assert!(!agrees(&known, &Person { phone: String::new(), ..undated }));
+        assert!(!agrees(&Person::default(), &Person::default()), "nobody is nobody");
     }
 }

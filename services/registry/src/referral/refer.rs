@@ -6,6 +6,8 @@ use proto::{
     registry::{Case as View, ReferCaseRequest, Relation},
 };
 
+use runtime::clock::day_in_japan;
+
 use crate::{
     case::{self, Grant},
     service::Registry,
@@ -13,9 +15,9 @@ use crate::{
 
 pub(crate) async fn refer(registry: Registry, call: Call<ReferCaseRequest>) -> Result<View, Error> {
     let request = &call.request;
-    let institution = case::organisation(&registry.base.directory, "institution_id", &request.institution_id, tests)?;
-
     case::change(&registry, &call, &request.case_id, may_refer, async |change| {
+        let (directory, today) = (&registry.base.directory, day_in_japan(change.now));
+        let institution = case::organisation(directory, "institution_id", &request.institution_id, tests, today)?;
         let held = &mut change.held;
         held.case.referred_to = Some(institution);
         held.grants.push(Grant::begun(&held.case, institution, Relation::Reporter));

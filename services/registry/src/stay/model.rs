@@ -5,7 +5,7 @@ use proto::{
     beds::{AdmissionState, Destination},
     registry::{Outcome, Placement, Relation},
 };
-use runtime::{clock::day_in_japan, problem::Text};
+use runtime::{clock::day_in_japan, problem::Why};
 use time::OffsetDateTime;
 
 use crate::{
@@ -65,7 +65,7 @@ impl Case {
     ///
     /// # Errors
     /// When the patient died there, and before onset or sampling.
-    pub(crate) fn take_admission(&mut self, admission: &Admission) -> Result<Option<Stay>, Text> {
+    pub(crate) fn take_admission(&mut self, admission: &Admission) -> Result<Option<Stay>, Why> {
         let died = admission.state == AdmissionState::Left && admission.destination == Destination::Died;
         if died && self.is_open() {
             self.end(Outcome::Died, Some(day_in_japan(admission.at)))?;

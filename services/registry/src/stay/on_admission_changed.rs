@@ -50,7 +50,7 @@ async fn take(tx: &mut PgConnection, changed: &AdmissionChanged) -> Result<(), F
     let was_there = stays.iter().any(|(_, stay)| stay.facility_id == Some(admission.facility));
 
     case.step(admission.at);
-    if let Some(stay) = case.take_admission(&admission).map_err(|why| Failure::Dead(why.en))? {
+    if let Some(stay) = case.take_admission(&admission).map_err(|why| Failure::Dead(why.text.en))? {
         course::add_stay(tx, id, &stay).await?;
     }
     let grant = admission.grant(&case, was_there);

@@ -2,7 +2,7 @@
 
 use chassis::{Call, Error};
 use proto::registry::{Case as View, DeclineTransferRequest, Relation, TransferState};
-use runtime::problem::text;
+use runtime::problem::why;
 
 use super::{
     model::works_on_it,
@@ -20,7 +20,8 @@ pub(crate) async fn decline(registry: Registry, call: Call<DeclineTransferReques
         let mut transfer = super::open(&mut change.tx, held.case.id).await?;
         let caller = call.caller.organisation_id;
         if ![transfer.from_centre, transfer.to_centre].contains(&caller) {
-            return Err(Error::Denied(text(
+            return Err(Error::Denied(why(
+                "NOT_A_PARTY",
                 "移管の申し出を取り下げ、又は断ることができるのは、その当事者の保健所に限ります。",
                 "Only the two centres of a hand-over can withdraw or decline it.",
             )));

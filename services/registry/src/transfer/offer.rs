@@ -5,7 +5,7 @@ use proto::{
     identity::OrganisationKind as Kind,
     registry::{Case as View, OfferTransferRequest, Relation},
 };
-use runtime::problem::text;
+use runtime::{clock::day_in_japan, problem::why};
 
 use super::{
     model::{Transfer, works_on_it},
@@ -18,22 +18,25 @@ use crate::{
 
 pub(crate) async fn offer(registry: Registry, call: Call<OfferTransferRequest>) -> Result<View, Error> {
     let (request, from) = (&call.request, call.caller.organisation_id);
-    let to = case::organisation(&registry.base.directory, "to_centre_id", &request.to_centre_id, takes_over)?;
-    if to == from {
-        return Err(Error::invalid("to_centre_id", "自らの保健所です", "must be another centre"));
-    }
-
     case::change(&registry, &call, &request.case_id, works_on_it, async |change| {
         let held = &mut change.held;
+        let directory = &registry.base.directory;
+        let to =
+            case::organisation(directory, "to_centre_id", &request.to_centre_id, takes_over, day_in_japan(change.now))?;
+        if to == from {
+            return Err(Error::invalid("to_centre_id", "自らの保健所です", "must be another centre"));
+        }
         if held.case.responsible_centre != Some(from) {
-            return Err(Error::Denied(text(
+            return Err(Error::Denied(why(
+                "NOT_RESPONSIBLE",
                 "移管できるのは、現在の担当保健所に限ります。",
                 "Only the centre that is responsible now can hand the case over.",
             )));
         }
         let last = store::latest_of(&mut change.tx, &[held.case.id]).await?.pop();
         if last.as_ref().is_some_and(Transfer::is_open) {
-            return Err(Error::Precondition(text(
+            return Err(Error::Precondition(why(
+                "TRANSFER_PENDING",
                 "移管の申し出が回答待ちです。",
                 "Another hand-over of this case is waiting for its answer.",
             )));

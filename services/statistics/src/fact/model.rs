@@ -11,7 +11,7 @@ use proto::{
 };
 use runtime::{
     clock,
-    problem::{Text, Violation, text},
+    problem::{Violation, Why, why},
 };
 use time::{Date, OffsetDateTime};
 
@@ -143,14 +143,21 @@ pub(crate) enum Area {
 
 impl Area {
     /// The nation sees all, a prefecture and whoever is in it the prefecture, a centre its own.
-    pub(crate) fn of(caller: &Caller) -> Result<Self, Text> {
+    pub(crate) fn of(caller: &Caller) -> Result<Self, Why> {
         match caller.kind {
             Kind::Ministry => Ok(Self::Nation),
             Kind::InformationCentre if caller.prefecture == 0 => Ok(Self::Nation),
             Kind::HealthCentre => Ok(Self::Centre(caller.organisation_id)),
             _ if caller.prefecture != 0 => Ok(Self::Prefecture(caller.prefecture)),
-            _ => Err(text("統計の閲覧範囲がありません。", "Your organisation has no area in the statistics.")),
+            _ => {
+                Err(why("NO_AREA", "統計の閲覧範囲がありません。", "Your organisation has no area in the statistics."))
+            }
         }
+    }
+
+    /// Whether the caller's organisation has jurisdiction over the people of its area, and knows them anyway.
+    pub(crate) fn is_own(caller: &Caller) -> bool {
+        matches!(caller.kind, Kind::HealthCentre | Kind::City | Kind::Prefecture)
     }
 
     pub(crate) fn prefecture(self) -> Option<u8> {

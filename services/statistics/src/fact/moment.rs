@@ -1,7 +1,7 @@
 //! The moment that figures hold for: never later than what was heard completely, so that they can be told again later.
 
 use chassis::Error;
-use runtime::problem::text;
+use runtime::{clock::start_of_day_in_japan, problem::why};
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 
@@ -20,6 +20,13 @@ pub(crate) struct Moment {
     pub watermark: OffsetDateTime,
 }
 
+impl Moment {
+    /// The beginning of its day in Japan.
+    pub(crate) fn of_the_day(self) -> Self {
+        Self { as_of: start_of_day_in_japan(self.as_of), ..self }
+    }
+}
+
 /// The moment for figures that are made of what these services told.
 pub(crate) async fn moment(
     conn: &mut PgConnection,
@@ -27,7 +34,8 @@ pub(crate) async fn moment(
     asked: Option<OffsetDateTime>,
 ) -> Result<Moment, Error> {
     let watermark = store::watermark(conn, sources).await?.ok_or_else(|| {
-        Error::Precondition(text(
+        Error::Precondition(why(
+            "REBUILDING",
             "集計を準備中です。しばらくお待ちください。",
             "The figures are being rebuilt. Please wait.",
         ))

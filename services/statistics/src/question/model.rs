@@ -31,17 +31,28 @@ pub(crate) struct Question {
     /// First and last day, where also days without cases are listed.
     pub every_day: Option<(Date, Date)>,
     pub as_of: Option<OffsetDateTime>,
+    /// Asked from outside of the own jurisdiction by two or more attributes of a person: small cells would show who it is.
+    pub is_telling: bool,
 }
+
+/// Cells below this are withheld where they are telling.
+const SMALL: i64 = 10;
+
+/// Attributes of a person. Days and prefectures are not among them: their figures are published.
+const PERSONAL: [Dimension; 4] = [Dimension::AgeBand, Dimension::Sex, Dimension::Centre, Dimension::Outcome];
 
 impl Question {
     /// Reads a request, inside the area of its caller. Every field at fault is named.
-    pub(crate) fn parse(request: &QueryCasesRequest, area: Area) -> Result<Self, Vec<Violation>> {
+    pub(crate) fn parse(request: &QueryCasesRequest, area: Area, is_own: bool) -> Result<Self, Vec<Violation>> {
         let mut found = Vec::new();
         let from = found_in(&mut found, day("from_date", &request.from_date));
         let until = found_in(&mut found, day("until_date", &request.until_date));
         let centre = found_in(&mut found, centre(&request.centre_id));
         let prefecture = u8::try_from(request.prefecture).ok().filter(|asked| *asked != 0);
         found.extend(outside(area, prefecture, centre));
+        if from.zip(until).is_some_and(|(from, until)| until < from) && !request.include_empty_days {
+            found.push(Violation::new("until_date", "終了日が開始日より前です", "must not be before from_date"));
+        }
         let axis = match data::code(request.time_axis) {
             Dimension::Unspecified => Dimension::ReportDate,
             axis => axis,
@@ -60,9 +71,21 @@ impl Question {
             [] => POSITIVE.to_vec(),
             asked => asked.iter().map(|number| data::code(*number)).collect(),
         };
+        let by = |attribute: &&Dimension| {
+            dimensions.contains(attribute) || (**attribute == Dimension::Centre && centre.is_some())
+        };
+        let is_telling = !is_own && PERSONAL.iter().filter(by).count() >= 2;
         let (prefecture, centre) = (area.prefecture().or(prefecture), area.centre().or(centre));
-        Ok(Self { dimensions, axis, from, until, prefecture, centre, classes, every_day, as_of })
+        Ok(Self { dimensions, axis, from, until, prefecture, centre, classes, every_day, as_of, is_telling })
     }
+}
+
+/// A figure that shows who it is about is not told.
+pub(crate) fn told(mut row: Row, is_telling: bool) -> Row {
+    if is_telling && row.count < SMALL {
+        (row.count, row.withheld) = (0, true);
+    }
+    row
 }
 
 /// What was read, or `None` and a violation more.
@@ -135,7 +158,7 @@ pub(crate) fn every_day(rows: &[Row], (from, until): (Date, Date)) -> Vec<Row> {
         .map(|day| {
             let key = day.to_string();
             let count = counted.get(key.as_str()).copied().unwrap_or_default();
-            Row { keys: vec![key], count }
+            Row { keys: vec![key], count, withheld: false }
         })
         .collect()
 }
@@ -149,7 +172,7 @@ mod tests {
     };
     use time::macros::date;
 
-    use super::{Question, every_day, shown};
+    use super::{Question, every_day, shown, told};
     use crate::fact::Area;
 
     fn request() -> QueryCasesRequest {
@@ -157,7 +180,7 @@ mod tests {
     }
 
     fn faults(request: &QueryCasesRequest, area: Area) -> Vec<String> {
-        Question::parse(request, area).err().unwrap_or_default().into_iter().map(|v| v.field).collect()
+        Question::parse(request, area, false).err().unwrap_or_default().into_iter().map(|v| v.field).collect()
     }
 
     #[test]
@@ -167,7 +190,7 @@ mod tests {
         assert_eq!(faults(&tokyo, Area::Nation), Vec::<String>::new());
         let other = QueryCasesRequest { centre_id: OrganisationId::new().to_string(), ..request() };
         assert_eq!(faults(&other, Area::Centre(OrganisationId::new())), ["centre_id"]);
-        let question = Question::parse(&request(), Area::Prefecture(27)).unwrap_or_else(|_| panic!("refused"));
+        let question = Question::parse(&request(), Area::Prefecture(27), false).unwrap_or_else(|_| panic!("refused"));
         assert_eq!(question.prefecture, Some(27));
     }
 
@@ -206,9 +229,33 @@ mod tests {
 
     #[test]
     fn a_day_without_cases_is_a_row_of_its_own() {
-        let counted = [Row { keys: vec!["2020-05-02".to_owned()], count: 3 }];
+        let counted = [Row { keys: vec!["2020-05-02".to_owned()], count: 3, withheld: false }];
         let days = every_day(&counted, (date!(2020 - 05 - 01), date!(2020 - 05 - 03)));
         assert_eq!(days.iter().map(|row| row.count).collect::<Vec<_>>(), [0, 3, 0]);
         assert_eq!(days.last().map(|row| row.keys.as_slice()), Some(&["2020-05-03".to_owned()][..]));
+    }
+
+    #[test]
+    fn two_attributes_of_a_person_are_telling_outside_of_the_own_jurisdiction() {
+        let by = |dimensions: &[Dimension], centre_id: &str, is_own| {
+            let request = QueryCasesRequest {
+                dimensions: dimensions.iter().map(|dimension| i32::from(*dimension)).collect(),
+                centre_id: centre_id.to_owned(),
+                ..QueryCasesRequest::default()
+            };
+            Question::parse(&request, Area::Nation, is_own).unwrap_or_else(|_| panic!("refused")).is_telling
+        };
+        let centre = OrganisationId::new().to_string();
+        assert!(!by(&[Dimension::Prefecture, Dimension::ReportDate], "", false));
+        assert!(!by(&[Dimension::Prefecture, Dimension::ReportDate, Dimension::AgeBand], "", false));
+        assert!(by(&[Dimension::Sex, Dimension::AgeBand], "", false));
+        assert!(by(&[Dimension::Sex, Dimension::ReportDate], &centre, false), "a centre asked for is one of them");
+        assert!(!by(&[Dimension::Sex, Dimension::AgeBand], "", true));
+
+        let row = |count| Row { keys: Vec::new(), count, withheld: false };
+        let withheld = |count| told(row(count), true);
+        assert_eq!((withheld(9).count, withheld(9).withheld), (0, true));
+        assert_eq!((withheld(10).count, withheld(10).withheld), (10, false));
+        assert_eq!(told(row(1), false).count, 1);
     }
 }

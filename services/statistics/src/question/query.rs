@@ -15,13 +15,15 @@ use crate::{
 
 pub(crate) async fn query(statistics: Statistics, call: Call<QueryCasesRequest>) -> Result<QueryCasesResponse, Error> {
     let area = Area::of(&call.caller).map_err(Error::Denied)?;
-    let question = Question::parse(&call.request, area).map_err(Error::Invalid)?;
+    let question = Question::parse(&call.request, area, Area::is_own(&call.caller)).map_err(Error::Invalid)?;
 
     let mut conn = statistics.base.pool.acquire().await?;
     let moment = fact::moment(&mut conn, &[fact::REGISTRY], question.as_of).await?;
+    let moment = if question.is_telling { moment.of_the_day() } else { moment };
     let counted = store::count(&mut conn, &question, moment.as_of).await?;
 
-    let rows: Vec<Row> = counted.iter().map(|counted| row(&question, counted)).collect();
+    let rows: Vec<Row> =
+        counted.iter().map(|counted| model::told(row(&question, counted), question.is_telling)).collect();
     Ok(QueryCasesResponse {
         rows: question.every_day.map(|days| model::every_day(&rows, days)).unwrap_or(rows),
         as_of_time: Some(to_proto(moment.as_of)),
@@ -35,6 +37,7 @@ fn row(question: &Question, counted: &Counted) -> Row {
     Row {
         keys: keys.map(|(dimension, key)| shown(key, *dimension).unwrap_or_default()).collect(),
         count: counted.count,
+        withheld: false,
     }
 }
 
@@ -105,7 +108,8 @@ mod tests {
             assert_eq!(figures(&answer), [figure(key, 1)], "{dimension:?}");
         }
         let all = [Dimension::Sex, Dimension::AgeBand, Dimension::Prefecture, Dimension::OnsetDate];
-        let answer = ask(&scene, &scene.ministry, by(&all)).await?;
+        let coordinator = scene.world.body(Kind::Prefecture, 1).await?.staff(Role::Coordinator);
+        let answer = ask(&scene, &coordinator, by(&all)).await?;
         assert_eq!(figures(&answer), [figure("SEX_FEMALE AGE_BAND_40S 1 2020-05-10", 1)]);
         Ok(())
     }
@@ -288,6 +292,36 @@ mod tests {
             let status = ask(&scene, caller, request).await.refused();
             assert_eq!((status.code(), status.message().starts_with(field)), (code, true), "{field}: {status:?}");
         }
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn nobody_is_singled_out_from_outside_and_totals_stay_exact() -> Tested {
+        let scene = Scene::new().await?;
+        let cases: Vec<CaseChanged> = (0..11)
+            .map(|number| CaseChanged {
+                age_band: AgeBand::AgeBand80s.into(),
+                sex: if number == 0 { Sex::Male } else { Sex::Female }.into(),
+                ..scene.case()
+            })
+            .collect();
+        scene.tell(&cases).await?;
+        scene.world.clock.advance(Duration::days(1));
+        scene.heard(REGISTRY).await?;
+        let telling = by(&[Dimension::AgeBand, Dimension::Sex]);
+        let answer = ask(&scene, &scene.ministry, telling.clone()).await?;
+        let rows: Vec<(i64, bool)> = answer.rows.iter().map(|row| (row.count, row.withheld)).collect();
+        assert_eq!(rows, [(0, true), (10, false)], "the one man of his age is not told");
+
+        // What one report adds is told the day after, to those outside; the centre sees its own at once.
+        scene
+            .tell(&[CaseChanged { age_band: AgeBand::AgeBand80s.into(), sex: Sex::Female.into(), ..scene.case() }])
+            .await?;
+        let women = |answer: QueryCasesResponse| answer.rows.iter().map(|row| row.count).max();
+        assert_eq!(women(ask(&scene, &scene.ministry, telling.clone()).await?), Some(10));
+        assert_eq!(women(ask(&scene, &scene.nurse, telling).await?), Some(11));
+        let total = ask(&scene, &scene.ministry, by(&[Dimension::Prefecture, Dimension::ReportDate])).await?;
+        assert_eq!(total.rows.iter().map(|row| row.count).sum::<i64>(), 12);
         Ok(())
     }
 }

@@ -3,6 +3,7 @@
 mod bad_input;
 mod commands;
 mod contract;
+mod crowds;
 mod limits;
 mod rest;
 mod systems;

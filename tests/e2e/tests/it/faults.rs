@@ -3,3 +3,4 @@
 mod bus;
 mod filings;
 mod processes;
+mod stalls;

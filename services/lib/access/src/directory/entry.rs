@@ -34,6 +34,11 @@ impl Entry {
         !self.suspended && self.exists.contain(day) && self.opens_on.is_none_or(|opens| opens <= day)
     }
 
+    /// Whether what is addressed to it on a day is worked on: it is open, and its people may enter data.
+    pub fn receives(&self, day: Date) -> bool {
+        self.is_open(day) && self.rights == Rights::Entry
+    }
+
     /// What it may do on a day: nothing while cut off or outside of its dates; before it opens, only its administrator
     /// may act, to prepare.
     pub fn rights_on(&self, day: Date, role: Role) -> Rights {

@@ -1,6 +1,6 @@
 //! SQL of the directory's copy in the database.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
 use data::{Code, Failure, code};
 use japan::date;
@@ -8,7 +8,7 @@ use proto::identity::{
     AccessRevoked, Contract, ContractScope, Organisation, OrganisationClass, OrganisationKind, Rights,
     access_revoked::Subject,
 };
-use runtime::clock;
+use runtime::{Clock, clock};
 use sqlx::{FromRow, PgConnection, PgPool};
 use time::{Date, OffsetDateTime};
 use uuid::Uuid;
@@ -52,6 +52,15 @@ pub(super) async fn heard_at(pool: &PgPool) -> sqlx::Result<Option<OffsetDateTim
             .fetch_optional(pool)
             .await?;
     Ok(at.flatten())
+}
+
+/// How far the clock of this process is from the database's.
+pub(super) async fn clock_differs_by(pool: &PgPool, clock: &Clock) -> sqlx::Result<Duration> {
+    let asked = clock.now();
+    let theirs: OffsetDateTime = sqlx::query_scalar("select clock_timestamp()").fetch_one(pool).await?;
+    let answered = clock.now();
+    // It was read at some moment between the question and the answer.
+    Ok((theirs - theirs.clamp(asked, answered.max(asked))).unsigned_abs())
 }
 
 /// Organisations that changed after a place in identity's log, in order.

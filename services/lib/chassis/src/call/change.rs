@@ -184,11 +184,12 @@ impl<M> Call<M> {
     ) -> Result<Option<R>, Error> {
         let Some(key) = self.key() else { return Ok(None) };
         let sealed = answer.map(|answer| sealed(vault, &key, answer)).transpose()?;
-        let claim = request::claim(conn, &key, sealed.as_deref()).await?;
+        let claim = request::claim(conn, &key, sealed.as_deref(), self.now).await?;
         self.duties.answered.store(sealed.is_some() || claim != Claim::First, Ordering::Relaxed);
         match claim {
             Claim::First => Ok(None),
             Claim::Conflict => Err(Error::RequestIdReused),
+            Claim::Forgotten => Err(Error::AnswerForgotten),
             Claim::Repeated(sealed) => {
                 let plain = vault.open(ANSWER, &bound_to(&key), &sealed)?;
                 R::decode(plain.as_slice()).map(Some).map_err(|error| Error::Internal(error.into()))

@@ -10,7 +10,7 @@ use proto::operations::{
     event_log_service_server::{EventLogService, EventLogServiceServer},
     operations_service_server::{OperationsService, OperationsServiceServer},
 };
-use runtime::problem::text;
+use runtime::problem::why;
 use time::OffsetDateTime;
 use tonic::{Request, service::Routes};
 use uuid::Uuid;
@@ -93,14 +93,15 @@ async fn replay(of: Operations, call: Call<ReplayDeadLetterRequest>) -> Result<R
     let (source, event) = dead_letter::find(&mut conn, id).await?.ok_or(Error::NotFound("dead letter"))?;
     drop(conn);
     let consumer = of.consumers.iter().find(|consumer| consumer.source() == source).ok_or_else(|| {
-        Error::Precondition(text(
+        Error::Precondition(why(
+            "NOT_SUBSCRIBED",
             "このサービスは、この送信元を購読していません。",
             "This service no longer listens to that source.",
         ))
     })?;
     consumer.replay(event).await.map_err(|failure| match failure {
         Failure::Retry(_) => Error::Unavailable,
-        Failure::Dead(reason) => Error::Precondition(text(&reason, &reason)),
+        Failure::Dead(reason) => Error::Precondition(why("DEAD_LETTER", &reason, &reason)),
         Failure::Database(error) => Error::Database(error),
     })?;
     Ok(ReplayDeadLetterResponse {})

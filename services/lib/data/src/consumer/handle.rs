@@ -8,7 +8,7 @@ use runtime::{
 };
 
 use super::{
-    BATCH, Consumer, Projection, RETRY, cursor,
+    BATCH, Consumer, LONGEST, Projection, RETRY, cursor,
     failure::{Failure, chain, is_of_the_data, reason_of},
 };
 use crate::{Event, dead_letter};
@@ -27,6 +27,9 @@ impl<P: Projection> Consumer<P> {
     }
 
     pub(super) async fn try_catch_up(&self, events: &[Event]) -> Result<(), Failure> {
+        if !self.pulses.may_act() {
+            return Err(Failure::Retry("the clock of this process is wrong".to_owned()));
+        }
         let mut handled = self.handled().await?;
         // Until past the given events or, if none are given, to the end of the log.
         loop {
@@ -95,10 +98,12 @@ impl<P: Projection> Consumer<P> {
             self.trace(batch, here, began);
             Ok(())
         };
-        match here {
+        let work = tokio::time::timeout(LONGEST, work);
+        let done = match here {
             Some(here) => here.scope(work).await,
             None => work.await,
-        }
+        };
+        done.unwrap_or_else(|_elapsed| Err(Failure::Retry("it took too long".to_owned())))
     }
 
     /// One span per event, each in the trace that caused it.
@@ -169,7 +174,7 @@ mod tests {
         let heard = Arc::default();
         let projection = Counts { heard: Arc::clone(&heard), broken, breaks };
         let owner = world.base.mesh.channel("registry").unwrap();
-        (Consumer::new("data", projection, world.base.pool.clone(), owner), heard)
+        (Consumer::new("data", projection, world.base.pool.clone(), owner, world.base.pulses.clone()), heard)
     }
 
     fn events(world: &World, count: usize) -> Vec<Event> {

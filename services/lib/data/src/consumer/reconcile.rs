@@ -10,7 +10,7 @@ use runtime::{
 use time::OffsetDateTime;
 
 use super::{
-    Consumer, Projection,
+    Consumer, LONGEST, Projection, UNSERVED,
     cursor::{self, DayRow},
     failure::Failure,
 };
@@ -28,10 +28,15 @@ impl<P: Projection> Consumer<P> {
         let mut reconciled = tokio::time::Instant::now();
         loop {
             tokio::time::sleep(PULSE).await;
-            let head = match self.head().await {
-                Ok(head) => head,
-                Err(error) => {
+            self.pulses.beat(source);
+            let head = match tokio::time::timeout(LONGEST, self.head()).await {
+                Ok(Ok(head)) => head,
+                Ok(Err(error)) => {
                     tracing::debug!(source, %error, "Owner does not answer");
+                    continue;
+                }
+                Err(_elapsed) => {
+                    tracing::debug!(source, "Owner does not answer");
                     continue;
                 }
             };
@@ -43,6 +48,10 @@ impl<P: Projection> Consumer<P> {
                     let _turn = self.turn.lock().await;
                     if self.handled().await.is_ok_and(behind) {
                         self.catch_up(&[]).await;
+                        if self.unserved.fetch_add(1, Ordering::AcqRel) + 1 >= UNSERVED {
+                            self.unserved.store(0, Ordering::Release);
+                            self.broken.notify_one();
+                        }
                     }
                 }
                 Ok(_) => {}

@@ -1,6 +1,6 @@
 //! SQL of grants, and of the lists that follow from them.
 
-use access::{CaseId, OrganisationId};
+use access::{CaseId, OrganisationId, UserId};
 use chassis::page::After;
 use const_format::formatcp;
 use data::Code;
@@ -17,6 +17,7 @@ struct Row {
     case_id: CaseId,
     organisation_id: OrganisationId,
     relation: Code<Relation>,
+    user_id: UserId,
     since: OffsetDateTime,
     until: Option<OffsetDateTime>,
 }
@@ -27,6 +28,7 @@ impl From<Row> for Grant {
             case_id: row.case_id,
             organisation_id: row.organisation_id,
             relation: row.relation.0,
+            user_id: row.user_id,
             since: row.since,
             until: row.until,
         }
@@ -36,7 +38,7 @@ impl From<Row> for Grant {
 /// Every grant of some cases, those that ended too.
 pub(crate) async fn of_cases(conn: &mut PgConnection, cases: &[CaseId]) -> sqlx::Result<Vec<Grant>> {
     let rows: Vec<Row> = sqlx::query_as(
-        "select case_id, organisation_id, relation, since, until from case_grant
+        "select case_id, organisation_id, relation, user_id, since, until from case_grant
          where case_id = any($1) order by since, organisation_id, relation",
     )
     .bind(cases)
@@ -51,14 +53,18 @@ pub(crate) async fn save(conn: &mut PgConnection, grants: &[Grant]) -> sqlx::Res
         return Ok(());
     }
     sqlx::query(
-        "insert into case_grant as g (case_id, organisation_id, relation, since, until)
-         select distinct on (1, 2, 3) *
-         from unnest($1::uuid[], $2::uuid[], $3::smallint[], $4::timestamptz[], $5::timestamptz[])
-         on conflict (case_id, organisation_id, relation) do update set until = excluded.until",
+        // The last word about a relation counts.
+        "insert into case_grant as g (case_id, organisation_id, relation, user_id, since, until)
+         select distinct on (1, 2, 3, 4) case_id, organisation_id, relation, user_id, since, until
+         from unnest($1::uuid[], $2::uuid[], $3::smallint[], $4::uuid[], $5::timestamptz[], $6::timestamptz[])
+              with ordinality as r (case_id, organisation_id, relation, user_id, since, until, n)
+         order by 1, 2, 3, 4, n desc
+         on conflict (case_id, organisation_id, relation, user_id) do update set until = excluded.until",
     )
     .bind(grants.iter().map(|grant| grant.case_id).collect::<Vec<_>>())
     .bind(grants.iter().map(|grant| grant.organisation_id).collect::<Vec<_>>())
     .bind(grants.iter().map(|grant| Code(grant.relation)).collect::<Vec<_>>())
+    .bind(grants.iter().map(|grant| grant.user_id).collect::<Vec<_>>())
     .bind(grants.iter().map(|grant| grant.since).collect::<Vec<_>>())
     .bind(grants.iter().map(|grant| grant.until).collect::<Vec<_>>())
     .execute(conn)

@@ -94,3 +94,32 @@ async fn a_body_of_five_mebibytes_and_broken_protobuf_are_refused() -> Outcome {
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn a_long_list_is_refused_by_its_size_at_once() -> Outcome {
+    let world = World::shared()?;
+    let clinic = world.at_work("clinic", Role::Physician).await?;
+    let mut many = form(&person());
+    many.findings.get_or_insert_default().symptoms = (1_000..61_000).collect();
+    // Three of them stopped filing for eighty seconds; an honest one beside them does not notice.
+    let (first, second, third) = (filing(many.clone()), filing(many.clone()), filing(many));
+    let began = tokio::time::Instant::now();
+    let (a, b, c, honest) = futures::future::join4(
+        file(&clinic, first),
+        file(&clinic, second),
+        file(&clinic, third),
+        file(&clinic, filing(form(&person()))),
+    )
+    .await;
+    for refused in [a.refused(), b.refused(), c.refused()] {
+        assert_eq!((refused.code(), fields(&refused)), (Code::InvalidArgument, vec!["body".to_owned()]));
+    }
+    honest?;
+    assert!(began.elapsed() < std::time::Duration::from_secs(5), "{:?}", began.elapsed());
+
+    // A list that is a little too long is named, with its rule.
+    let mut some = form(&person());
+    some.findings.get_or_insert_default().symptoms = (1_000..1_100).collect();
+    assert_eq!(fields(&file(&clinic, filing(some)).await.refused()), ["form.findings.symptoms"]);
+    Ok(())
+}

@@ -60,7 +60,8 @@ async fn the_example_in_rust_does_what_it_says() -> Outcome {
 async fn the_example_in_python_does_what_it_says() -> Outcome {
     let world = World::shared()?;
     let interpreter = said(python("tests/contract/venv.py").arg("grpc"))?;
-    let interpreter = interpreter.lines().last().context("venv.py prints where Python is")?;
+    let interpreter =
+        interpreter.lines().find(|line| line.starts_with('/')).context("venv.py prints where Python is")?;
     let text = said(
         Command::new(interpreter)
             .arg(Path::new(ROOT).join("docs/clients/python/client.py"))

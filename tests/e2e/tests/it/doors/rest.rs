@@ -86,6 +86,16 @@ async fn a_case_is_registered_read_listed_and_corrected_by_rest() -> Outcome {
     Ok(())
 }
 
+/// The first field at fault, and that the error says why in a word for programs.
+fn fault(told: &Value) -> &str {
+    let detail = |kind: &str| {
+        let kind = format!("type.googleapis.com/google.rpc.{kind}");
+        told["details"].as_array().and_then(|details| details.iter().find(|detail| detail["@type"] == json!(kind)))
+    };
+    assert!(detail("ErrorInfo").is_some_and(|info| info["reason"] == json!("INVALID_FIELDS")), "{told}");
+    detail("BadRequest").and_then(|fault| fault["fieldViolations"][0]["field"].as_str()).unwrap_or_default()
+}
+
 #[tokio::test]
 async fn errors_are_google_rpc_status_under_the_fitting_http_status() -> Outcome {
     let world = World::shared()?;
@@ -95,16 +105,12 @@ async fn errors_are_google_rpc_status_under_the_fitting_http_status() -> Outcome
     wrong["person"]["birthDate"] = json!("2020-02-30");
     let (status, told) = call(&clinic, "POST", "/v1/cases", Some(wrong)).await?;
     assert_eq!((status, &told["code"]), (StatusCode::BAD_REQUEST, &json!(3)));
-    assert_eq!(told["details"][0]["@type"], "type.googleapis.com/google.rpc.BadRequest");
-    assert_eq!(told["details"][0]["fieldViolations"][0]["field"], "person.birth_date");
+    assert_eq!(fault(&told), "person.birthDate");
 
     let mut wrong = registration();
     wrong["person"]["sex"] = json!("SEX_SECRET");
     let (status, told) = call(&clinic, "POST", "/v1/cases", Some(wrong)).await?;
-    assert_eq!(
-        (status, &told["details"][0]["fieldViolations"][0]["field"]),
-        (StatusCode::BAD_REQUEST, &json!("person.sex"))
-    );
+    assert_eq!((status, fault(&told)), (StatusCode::BAD_REQUEST, "person.sex"));
     assert!(!told.to_string().contains("SECRET"), "what was sent is not repeated");
 
     let unknown = "/v1/cases/00000000-0000-0000-0000-000000000000";
@@ -242,5 +248,31 @@ async fn the_api_describes_itself() -> Outcome {
     assert!(response.headers()["content-security-policy"].to_str()?.starts_with("default-src 'none'"));
     let page = String::from_utf8(response.into_body().collect().await?.to_bytes().to_vec())?;
     assert!(page.contains("/v1/cases/{caseId}/reports"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn head_is_get_without_a_body_and_every_answer_can_be_found_again() -> Outcome {
+    let world = World::shared()?;
+    let nobody = world.stack.client()?;
+    for (path, status) in
+        [("/healthz", 200), ("/docs", 200), ("/openapi.json", 200), ("/v1/terms", 401), ("/nowhere", 404)]
+    {
+        for method in ["GET", "HEAD"] {
+            let request = Request::builder().method(method).uri(path).header("x-request-id", "mine-1");
+            let answer = nobody.channel().send(request.body(Body::empty())?).await?;
+            let (parts, body) = answer.into_parts();
+            assert_eq!(parts.status.as_u16(), status, "{method} {path}");
+            assert_eq!(parts.headers["x-request-id"], "mine-1");
+            assert_eq!(parts.headers["x-trace-id"].len(), 32);
+            // Over HTTP/2 a body after HEAD breaks the stream.
+            let body = body.collect().await?.to_bytes();
+            assert_eq!(body.is_empty(), method == "HEAD", "{method} {path}");
+        }
+    }
+    // What could rewrite a log is not repeated.
+    let odd = Request::get("/healthz").header("x-request-id", "a b\"c").body(Body::empty())?;
+    let answer = nobody.channel().send(odd).await?;
+    assert_eq!(answer.headers()["x-request-id"], answer.headers()["x-trace-id"]);
     Ok(())
 }

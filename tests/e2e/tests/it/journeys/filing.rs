@@ -5,18 +5,19 @@ use std::time::Duration;
 use anyhow::Context as _;
 use aws_lc_rs::digest;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use e2e::{Refused as _, World, eventually, figures, file, filing, form, person, register, request_id};
+use e2e::{Refused as _, World, eventually, figures, file, filing, form, notified, person, register, request_id};
 use jsonwebtoken::{Algorithm, Validation};
 use prost::Message as _;
 use proto::{
     identity::{ListMessagesRequest, Role, SignInPatientRequest, VerifyPatientCodeRequest},
     notification::{
-        AcknowledgeNotificationRequest, ForwardNotificationRequest, GetNotificationRequest, GetReceiptKeysRequest,
-        ListInboxRequest, NotificationState, Purpose, WatchInboxRequest, WatchInboxResponse,
+        AcknowledgeNotificationRequest, FileNotificationRequest, ForwardNotificationRequest, GetNotificationRequest,
+        GetReceiptKeysRequest, ListInboxRequest, NotificationState, Purpose, WatchInboxRequest, WatchInboxResponse,
     },
     registry::{
-        DiagnosisClass, GetCaseRequest, ListCasesRequest, Outcome as CaseOutcome, RecordOutcomeRequest,
-        RecordTestRequest, Relation, Specimen, Test, TestMethod, TestResult,
+        DiagnosisClass, GetCaseRequest, Grant, ListCasesRequest, OpenInEmergencyRequest, Outcome as CaseOutcome,
+        RecordOutcomeRequest, RecordTestRequest, Relation, Specimen, Test, TestMethod, TestResult,
+        open_in_emergency_request,
     },
     statistics::{Dimension, GetSummaryRequest, QueryCasesRequest},
 };
@@ -261,6 +262,7 @@ async fn a_reinfection_is_a_new_case_of_the_same_person() -> Outcome {
         etag: String::new(),
         outcome: CaseOutcome::Released.into(),
         outcome_date: "2020-06-15".to_owned(),
+        is_correction: false,
     };
     clinic.course().record_outcome(clinic.request(request)).await?;
     let third = file(&clinic, filing(form(&somebody))).await?;
@@ -389,5 +391,53 @@ async fn a_watch_ends_with_its_deadline_and_with_its_session() -> Outcome {
     let (ended, signed_out) = tokio::join!(tokio::time::timeout(patience, watch), sign_out);
     signed_out?;
     assert_eq!(ended??, Code::Unauthenticated);
+    Ok(())
+}
+
+/// A look of three hours was once a way to file into the case for good.
+#[tokio::test]
+async fn a_look_in_an_emergency_becomes_no_relation_by_filing() -> Outcome {
+    let world = World::shared()?;
+    let clinic = world.at_work("clinic", Role::Physician).await?;
+    let nurse = world.at_work("osaka-city-centre", Role::Nurse).await?;
+    let (somebody, somebody_else) = (person(), person());
+    let case_id = notified(&clinic, &nurse, &somebody).await?;
+    let stranger = world.staff("clinic-tokyo", Role::Physician).await?;
+    let open = OpenInEmergencyRequest {
+        request_id: request_id(),
+        case: Some(open_in_emergency_request::Case::CaseId(case_id.clone())),
+        reason: "救急搬送のため経過の確認が必要".to_owned(),
+    };
+    stranger.emergency().open_in_emergency(stranger.request(open)).await?;
+
+    // About somebody else, naming the case; and with a death.
+    let mut dead = form(&somebody_else);
+    dead.diagnosis_class = DiagnosisClass::Deceased.into();
+    dead.findings.get_or_insert_default().death_date = "2020-06-01".to_owned();
+    let named = FileNotificationRequest { case_id: case_id.clone(), ..filing(dead) };
+    let receipt = file(&stranger, named).await?;
+    let id = Uuid::try_parse(&receipt.notification_id)?;
+    let case_of = async || {
+        sqlx::query_scalar::<_, Uuid>("select case_id from case_notification where notification_id = $1")
+            .bind(id)
+            .fetch_optional(&mut world.sql("registry").await?)
+            .await
+            .map_err(anyhow::Error::from)
+    };
+    eventually("the registry hears of it", SOON, || async { Ok(case_of().await?.is_some()) }).await?;
+    let other = case_of().await?;
+    assert_ne!(other.context("the registry heard of it")?.to_string(), case_id, "another person is another case");
+
+    let request = nurse.request(GetCaseRequest { case_id: case_id.clone() });
+    let case = nurse.cases().get_case(request).await?.into_inner();
+    assert_eq!((case.outcome, case.diagnosis_class), (0, DiagnosisClass::Confirmed.into()));
+    let centre = world.organisation("osaka-city-centre")?;
+    assert_eq!(case.responsible_centre_id, centre);
+    let held = |relation: Relation| {
+        let of = |grant: &&Grant| grant.relation == i32::from(relation);
+        case.grants.iter().filter(of).map(|grant| grant.organisation_id.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(held(Relation::Reporter), [world.organisation("clinic")?]);
+    assert_eq!(held(Relation::ResponsibleCentre), [centre]);
     Ok(())
 }

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use client::{Client, patiently};
-use e2e::{World, eventually, person, register, request_id};
+use e2e::{Refused as _, World, eventually, person, register, request_id};
 use proto::{
     followup::{HealthReport, SubmitReportRequest},
     identity::{
-        DismissProxyRequest, IssuePatientCodeRequest, ListMessagesRequest, ListProxiesRequest, NameProxyRequest,
-        RevokePatientAccessRequest, Role, SignInPatientRequest, VerifyPatientCodeRequest, name_proxy_request::Contact,
+        ConfirmProxyRequest, DismissProxyRequest, IssuePatientCodeRequest, ListMessagesRequest, ListProxiesRequest,
+        NameProxyRequest, ProxyState, RevokePatientAccessRequest, Role, SignInPatientRequest, VerifyPatientCodeRequest,
+        name_proxy_request::Contact,
     },
     registry::{GetCaseRequest, ReissueAccessIdRequest},
 };
@@ -117,7 +118,8 @@ async fn a_lost_id_is_replaced_and_a_revoked_one_opens_nothing() -> Outcome {
     let patient = patient.unwrap();
     assert_eq!(sees(&patient, &case.case_id).await, Code::Ok);
 
-    let revoke = RevokePatientAccessRequest { request_id: request_id(), case_id: case.case_id.clone() };
+    let revoke =
+        RevokePatientAccessRequest { request_id: request_id(), case_id: case.case_id.clone(), keep_proxies: false };
     clinic.patient_access().revoke_patient_access(clinic.request(revoke)).await?;
     eventually("the session ends", AT_ONCE, || async {
         Ok(sees(&patient, &case.case_id).await == Code::Unauthenticated)
@@ -137,6 +139,7 @@ async fn a_lost_id_is_replaced_and_a_revoked_one_opens_nothing() -> Outcome {
 #[tokio::test]
 async fn a_proxy_reports_for_the_patient_and_is_dismissed_by_the_patient() -> Outcome {
     let world = World::shared()?;
+    let nurse = world.at_work("osaka-city-centre", Role::Nurse).await?;
     let clinic = world.at_work("clinic", Role::Physician).await?;
     let operator = world.at_work("ministry", Role::Operator).await?;
     let somebody = person();
@@ -151,6 +154,16 @@ async fn a_proxy_reports_for_the_patient_and_is_dismissed_by_the_patient() -> Ou
     };
     let named = clinic.proxies().name_proxy(clinic.request(name)).await?.into_inner();
     let mut proxy = world.stack.client()?;
+    // The clinic sees less than a proxy would: the centre has the last word.
+    assert_eq!(named.state(), ProxyState::Proposed);
+    let confirm = ConfirmProxyRequest {
+        request_id: request_id(),
+        case_id: case.case_id.clone(),
+        proxy_id: named.proxy_id.clone(),
+    };
+    let own = clinic.proxies().confirm_proxy(clinic.request(confirm.clone())).await;
+    assert_eq!(own.refused().code(), Code::PermissionDenied);
+    nurse.proxies().confirm_proxy(nurse.request(confirm)).await?;
     let challenged = challenge(&proxy, &named.access_id, "1955-05-05").await?;
     let code = sent(&operator, &phone).await?;
     assert!(verify(&mut proxy, challenged, &code).await);

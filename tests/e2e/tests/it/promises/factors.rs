@@ -39,7 +39,8 @@ async fn fresh(world: &World, role: Role) -> anyhow::Result<(String, String, Str
 async fn enrolled(world: &World) -> anyhow::Result<(Client, Credentials, String)> {
     let (login, secret, user_id) = fresh(world, Role::Nurse).await?;
     let mut client = world.stack.client()?;
-    let credentials = client.enrol(&login, &secret, &format!("{}-{}", Uuid::now_v7(), Uuid::now_v7())).await?;
+    let credentials =
+        client.enrol(&login, &secret, &format!("{}-{}", Uuid::now_v7(), Uuid::now_v7())).await?.credentials;
     Ok((client, credentials, user_id))
 }
 

@@ -9,8 +9,8 @@ use proto::{
     identity::{
         Contract, ContractScope, CreateContractRequest, EndContractRequest, ImportOutcome, ImportUsersRequest,
         IssueUserRequest, IssueUserResponse, ListSessionsRequest, ListUsersRequest, NameProxyRequest, Organisation,
-        OrganisationKind, RefreshTokensRequest, ResetUserRequest, Rights, Role, SignInRequest, UnlockUserRequest,
-        UpdateOrganisationRequest, UpdateUserRequest, User, UserState, name_proxy_request::Contact,
+        OrganisationKind, RefreshTokensRequest, ResetUserRequest, ResponsiblePerson, Rights, Role, SignInRequest,
+        UnlockUserRequest, UpdateOrganisationRequest, UpdateUserRequest, User, UserState, name_proxy_request::Contact,
     },
     options::Group,
     registry::{GetCaseRequest, ListCasesRequest, UpdatePersonRequest},
@@ -24,6 +24,9 @@ const AT_ONCE: Duration = Duration::from_secs(5);
 
 async fn clinic_of_its_own(admin: &Client, world: &World) -> anyhow::Result<Organisation> {
     let organisation = Organisation {
+        responsible_person: Some(ResponsiblePerson {
+            name: "責任 花子".to_owned(), ..ResponsiblePerson::default()
+        }),
         kind: OrganisationKind::Clinic.into(),
         name: format!("診療所 {}", Uuid::now_v7().simple()),
         prefecture: 27,
@@ -92,6 +95,10 @@ async fn a_contract_lets_whom_it_names_work_and_ends_within_five_seconds() -> Ou
     let admin = world.admin().await?;
     let found = |name: &str| {
         let organisation = Organisation {
+            responsible_person: Some(ResponsiblePerson {
+                name: "責任 花子".to_owned(),
+                ..ResponsiblePerson::default()
+            }),
             kind: OrganisationKind::MedicalAssociation.into(),
             name: format!("{name} {}", Uuid::now_v7().simple()),
             prefecture: 27,
@@ -241,7 +248,7 @@ async fn administrators_reset_unlock_and_narrow_inside_their_scope_and_nowhere_e
     let issued: IssueUserResponse = osaka.users().reset_user(osaka.request(issued)).await?.into_inner();
     assert!(issued.slip_pdf.starts_with(b"%PDF-"));
     let mut again = world.stack.client()?;
-    let credentials = again.enrol(&changed.login, &issued.initial_secret, "a brand new passphrase").await?;
+    let credentials = again.enrol(&changed.login, &issued.initial_secret, "a brand new passphrase").await?.credentials;
     // What is hidden is not erased through a mask either, and not handed on to a proxy.
     let erase = UpdatePersonRequest {
         request_id: request_id(),
@@ -314,7 +321,7 @@ async fn issuing_asks_for_a_second_factor_of_the_last_quarter_of_an_hour() -> Ou
     };
     let issued = issue(&admin, request).await?;
     let mut client = world.stack.client()?;
-    let credentials = client.enrol(&login, &issued.initial_secret, "a long enough passphrase").await?;
+    let credentials = client.enrol(&login, &issued.initial_secret, "a long enough passphrase").await?.credentials;
     // Sixteen minutes pass: only the database's clock can be moved, and the token is renewed as it would be.
     let mut tables = world.sql("identity").await?;
     sqlx::query("update session set authenticated_at = now() - interval '16 minutes' where subject = $1")

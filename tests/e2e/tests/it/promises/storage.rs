@@ -13,6 +13,7 @@ use proto::{
     identity::Role,
     registry::{GetCaseRequest, ListCasesRequest},
 };
+use runtime::Shutdown;
 use sqlx::{
     Connection as _, Executor as _, PgConnection,
     postgres::{PgConnectOptions, PgPoolOptions, PgSslMode},
@@ -53,6 +54,38 @@ async fn no_service_opens_anothers_database() -> Outcome {
             assert_eq!(PgConnection::connect_with(&disguised).await.is_ok(), service == other, "{service} as {other}");
         }
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_serves_cannot_become_who_owns() -> Outcome {
+    let world = World::shared()?;
+    for service in proto::SERVICES {
+        let owner = format!("{service}_owner");
+        let serving = PgConnection::connect_with(&options(&world, service, &owner, service)).await;
+        assert!(serving.is_err(), "{service} opens its database as the owner");
+        // The control: the certificate of the migration does, and as nobody else.
+        let migrating = format!("{service}-migrate");
+        PgConnection::connect_with(&options(&world, service, &owner, &migrating)).await?;
+        let app = format!("{service}_app");
+        assert!(PgConnection::connect_with(&options(&world, service, &app, &migrating)).await.is_err());
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_serves_cannot_make_or_change_a_stream() -> Outcome {
+    let world = World::shared()?;
+    let url = format!("tls://127.0.0.1:{}", world.stack.nats.port);
+    let make = async |name: &str| {
+        let bus = data::nats::connect(&url, name, &world.stack.tls(name)?).await?;
+        let made = tokio::time::timeout(Duration::from_secs(2), data::nats::make_stream(&bus, "statistics")).await;
+        Ok::<_, anyhow::Error>(matches!(made, Ok(Ok(()))))
+    };
+    assert!(!make("statistics").await?, "a service changes its own stream");
+    assert!(!make("registry-migrate").await?, "a deployment changes the stream of another service");
+    // The control: its own deployment may.
+    assert!(make("statistics-migrate").await?);
     Ok(())
 }
 
@@ -179,12 +212,14 @@ async fn a_starting_process_waits_for_its_database_and_not_for_a_wrong_name() ->
     let hung_up = Arc::new(AtomicUsize::new(0));
     let mut proxy = JoinSet::new();
     proxy.spawn(hangs_up_three_times(listener, behind, Arc::clone(&hung_up)));
-    let pool = flaky.connect().await?;
+    let shutdown = Shutdown::default();
+    let pool = data::pool::patiently(&shutdown, || flaky.connect()).await?;
     let answered: i32 = sqlx::query_scalar("select 1").fetch_one(&pool).await?;
     assert_eq!((answered, hung_up.load(Ordering::Acquire)), (1, 3));
 
     let wrong = data::pool::Database { name: "nowhere".to_owned(), ..database(&world, behind) };
-    let refused = tokio::time::timeout(Duration::from_secs(30), wrong.connect()).await?;
+    let waiting = data::pool::patiently(&shutdown, || wrong.connect());
+    let refused = tokio::time::timeout(Duration::from_secs(30), waiting).await?;
     assert!(refused.is_err(), "a wrong name does not mend itself");
     Ok(())
 }

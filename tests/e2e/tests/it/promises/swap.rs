@@ -213,6 +213,7 @@ async fn nothing_of_another_tenant_exists_whatever_id_is_put_into_whatever_reque
         ("RevokePatientAccess", json!({ "request_id": id(), "case_id": c() })),
         ("NameProxy", json!({ "request_id": id(), "case_id": c(), "birth_date": "1950-01-01", "phone": "0312345678" })),
         ("ListProxies", json!({ "case_id": c() })),
+        ("ConfirmProxy", json!({ "request_id": id(), "case_id": c(), "proxy_id": proxy })),
         ("DismissProxy", json!({ "request_id": id(), "case_id": c(), "proxy_id": proxy })),
     ];
     let mut leaks = Vec::new();
