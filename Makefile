@@ -7,10 +7,10 @@ TOOLS = $$(python3 services/devstack/tools/fetch.py)
 DEVSTACK = $(TARGET)/debug/hersys-devstack
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo down reset logs test soak check fmt bench baseline
+.PHONY: help up demo down reset logs test soak check fmt bench baseline chart-test images images-test
 
 help: ## this list
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 
 up: ## bring the whole mesh up on this machine and load the demo
 	@echo "Obtaining pinned programs"; tools=$(TOOLS); \
@@ -34,12 +34,32 @@ check: ## format, lints, contract, dependency law
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	tools=$(TOOLS); cd proto; "$$tools/buf" lint; "$$tools/buf" breaking --against baseline.binpb
 
-test: check ## everything: checks, unit tests, journeys, faults, on real PostgreSQL, NATS and TLS
+STATIC = $(TARGET)/static
+# The flag makes another program of every crate: a folder of its own. Paths of this machine stay out of the binaries.
+images: ## pack every service into an image: static, from scratch, without root; writes target/images
+	tools=$(TOOLS); python=$$(python3 tests/contract/venv.py image); \
+	RUSTFLAGS="-C target-feature=+crt-static -C strip=symbols --remap-path-prefix=$(CURDIR)=/hersys --remap-path-prefix=$$HOME/.cargo=/cargo" \
+	CARGO_TARGET_DIR=$(STATIC) cargo build --locked --release --target x86_64-unknown-linux-gnu \
+	$(foreach s,gateway identity registry notification followup beds statistics,-p $(s)); \
+	$$python tests/images/build.py --binaries $(STATIC)/x86_64-unknown-linux-gnu/release --font "$$tools/ipaexg.ttf" --into target/images
+
+images-test: images ## start the real images in the stack's place and play the main job on them
+	cargo build --quiet --locked -p devstack -p ctl
+	tools=$(TOOLS); python=$$(python3 tests/contract/venv.py image); \
+	$$python tests/images/run.py --images target/images --binaries $(STATIC)/x86_64-unknown-linux-gnu/release \
+	--devstack $(DEVSTACK) --ctl $(TARGET)/debug/hersysctl --tools "$$tools"
+
+chart-test: ## render the chart in every profile and look at what comes out; SETS=1000 for more random values
+	python=$$(python3 tests/contract/venv.py kubernetes); \
+	$$python tests/chart/rules.py; $$python tests/chart/check.py --tools $(TOOLS) --sets $(or $(SETS),50)
+
+test: check chart-test ## everything: checks, unit tests, journeys, faults, on real PostgreSQL, NATS and TLS
 	cargo build --locked --workspace
 	tools=$(TOOLS); run=$$(mktemp -d /var/tmp/hersys-test.XXXXXX); \
 	RUST_LIB_BACKTRACE=0 $(DEVSTACK) --tools "$$tools" --run "$$run" exec cargo nextest run --locked --workspace
 
 soak: ## the promises and faults again in their full amounts: an hour, not minutes
+	$(MAKE) chart-test SETS=1000
 	cargo build --locked --workspace
 	tools=$(TOOLS); run=$$(mktemp -d /var/tmp/hersys-soak.XXXXXX); \
 	RUST_LIB_BACKTRACE=0 HERSYS_SOAK=1 $(DEVSTACK) --tools "$$tools" --run "$$run" exec \

@@ -30,6 +30,8 @@ pub struct Rule {
     pub priority: Priority,
     /// The same `request_id` and body give the same answer.
     pub idempotent_by_request_id: bool,
+    /// Declared by protobuf's own `idempotency_level`.
+    pub does_nothing_twice: bool,
     /// Asks for a second factor given a short while ago.
     pub step_up: bool,
     /// May be called before the terms of use are accepted.
@@ -40,6 +42,16 @@ pub struct Rule {
     pub streaming: bool,
     /// Where REST finds it; `None` for RPCs between services.
     pub http: Option<Http>,
+}
+
+impl Rule {
+    /// Whether it may be sent again while nobody knows whether it arrived: it knows its request by the id, or does nothing twice. What
+    /// is between services only reads.
+    pub fn is_repeatable(&self) -> bool {
+        self.idempotent_by_request_id
+            || self.does_nothing_twice
+            || self.http.as_ref().is_none_or(|http| http.method == "GET")
+    }
 }
 
 /// The REST binding of an RPC (`google.api.http`).
@@ -117,6 +129,7 @@ fn read(method: MethodDescriptor) -> Rule {
         audit: Audit::try_from(number("audit")).unwrap_or(Audit::Unspecified),
         priority: Priority::try_from(number("priority")).unwrap_or(Priority::Unspecified),
         idempotent_by_request_id: flag("idempotent_by_request_id"),
+        does_nothing_twice: does_nothing_twice(&method),
         step_up: flag("step_up"),
         before_terms: flag("before_terms"),
         peers: declared
@@ -126,6 +139,15 @@ fn read(method: MethodDescriptor) -> Rule {
         streaming: method.is_server_streaming(),
         http: http(&method),
     }
+}
+
+fn does_nothing_twice(method: &MethodDescriptor) -> bool {
+    let options = method.options();
+    // 0 is IDEMPOTENCY_UNKNOWN.
+    options
+        .get_field_by_name("idempotency_level")
+        .and_then(|level| level.as_enum_number())
+        .is_some_and(|level| level != 0)
 }
 
 fn http(method: &MethodDescriptor) -> Option<Http> {

@@ -35,7 +35,12 @@ impl Client {
         let (host, _) = address.rsplit_once(':').context("the gateway's address must name a port")?;
         let config = Arc::new(ArcSwap::from_pointee(tls::client_of(ca)?));
 
-        Ok(Self { channel: Channel::new(address, host, config)?, session: None, language: None })
+        Ok(Self::over(Channel::new(address, host, config)?))
+    }
+
+    /// A client over a channel of one's own.
+    pub fn over(channel: Channel) -> Self {
+        Self { channel, session: None, language: None }
     }
 
     /// Asks for answers in a language, named as in `accept-language`.

@@ -38,9 +38,8 @@ fn code_of(error: &anyhow::Error) -> u8 {
         Some(Code::InvalidArgument | Code::FailedPrecondition | Code::AlreadyExists | Code::Aborted) => BAD_INPUT,
         Some(Code::Unavailable | Code::ResourceExhausted | Code::DeadlineExceeded) => TRY_AGAIN,
         _ if is_out_of_reach(error) => TRY_AGAIN,
-        Some(_) => 1,
         None if find::<io::Error>(error).is_some() || find::<serde_json::Error>(error).is_some() => BAD_INPUT,
-        None => 1,
+        _ => 1,
     }
 }
 

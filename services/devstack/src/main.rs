@@ -1,6 +1,7 @@
 //! `hersys-devstack`: the mesh on one machine.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     process::{Command, ExitCode},
     time::Instant,
@@ -31,6 +32,9 @@ enum Action {
         /// The port the gateway takes if it is free.
         #[arg(long, default_value_t = 8443)]
         port: u16,
+        /// How many processes of a service there are, where it is not one: `registry=2,gateway=2`.
+        #[arg(long, value_delimiter = ',', value_parser = replicas)]
+        replicas: Vec<(String, usize)>,
     },
     /// Stop what was started; data and keys stay.
     Down,
@@ -38,6 +42,8 @@ enum Action {
     Reset,
     /// Show the last lines of every log.
     Logs,
+    /// Print who may do what on the bus, as `k8s/base/bus/users.conf` holds it.
+    BusUsers,
     /// Issue new certificates for every process; nothing restarts.
     RotateCertificates,
     /// Run a command with a stack of its own, whose folder is in `HERSYS_TEST_RUN`. Afterwards stop it and, if the
@@ -63,10 +69,11 @@ async fn main() -> ExitCode {
 
 async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.action {
-        Action::Up { port } => {
+        Action::Up { port, replicas } => {
             let started = Instant::now();
             eprintln!("Bringing the mesh up in {}", cli.run.display());
-            let options = options(cli.run, cli.tools, port, true)?;
+            let options =
+                Options { replicas: replicas.into_iter().collect(), ..options(cli.run, cli.tools, port, true)? };
             let stack = Stack::up(&options).await?;
             print(&stack, &options.binaries, started);
             Ok(ExitCode::SUCCESS)
@@ -83,6 +90,10 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
                 stack.reset()?;
             }
             eprintln!("The mesh is down and its data are gone");
+            Ok(ExitCode::SUCCESS)
+        }
+        Action::BusUsers => {
+            print!("{}", devstack::nats::authorization()?);
             Ok(ExitCode::SUCCESS)
         }
         Action::RotateCertificates => {
@@ -109,7 +120,18 @@ fn options(run: PathBuf, tools: PathBuf, port: u16, talk: bool) -> anyhow::Resul
     let environment =
         [("HERSYS_LIMIT_PER_PRINCIPAL", "5000"), ("HERSYS_UNDER_WAY", "5000"), ("HERSYS_LIMIT_ANONYMOUS", "5000")];
     let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-    Ok(Options { run, tools, binaries, environment, port, demo: true, talk })
+    Ok(Options { run, tools, binaries, environment, replicas: BTreeMap::new(), port, demo: true, talk })
+}
+
+/// The most processes of one service on a machine of this size.
+const MOST: usize = 9;
+
+fn replicas(text: &str) -> Result<(String, usize), String> {
+    let parsed = text.split_once('=').and_then(|(name, count)| Some((name.to_owned(), count.parse::<usize>().ok()?)));
+    let is_ours = |name: &str| proto::SERVICES.contains(&name) || name == "gateway";
+    parsed
+        .filter(|(name, count)| is_ours(name) && (1..=MOST).contains(count))
+        .ok_or_else(|| format!("`{text}` is not SERVICE=COUNT with 1 to {MOST} processes of a service of the mesh"))
 }
 
 async fn exec(run: PathBuf, tools: PathBuf, command: &[String]) -> anyhow::Result<ExitCode> {

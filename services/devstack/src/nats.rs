@@ -72,27 +72,6 @@ impl Nats {
     }
 
     fn settings(&self, certs: &Files) -> anyhow::Result<String> {
-        let mut users = String::new();
-        for (service, sources) in LISTENS_TO {
-            let stream = service.to_uppercase();
-            let mut publish = vec![format!("hersys.{service}.>")];
-            for source in *sources {
-                let source = source.to_uppercase();
-                publish.extend([
-                    format!("$JS.API.STREAM.INFO.{source}"),
-                    format!("$JS.API.CONSUMER.INFO.{source}.{service}"),
-                    format!("$JS.API.CONSUMER.CREATE.{source}.{service}"),
-                    format!("$JS.API.CONSUMER.CREATE.{source}.{service}.>"),
-                    format!("$JS.API.CONSUMER.DURABLE.CREATE.{source}.{service}"),
-                    format!("$JS.API.CONSUMER.MSG.NEXT.{source}.{service}"),
-                    format!("$JS.ACK.{source}.{service}.>"),
-                ]);
-            }
-            user(&mut users, service, &publish)?;
-            // Who deploys makes the stream; who serves could make one with settings that go round the permissions of others.
-            let deploy = ["INFO", "CREATE", "UPDATE"].map(|verb| format!("$JS.API.STREAM.{verb}.{stream}"));
-            user(&mut users, &format!("{service}-migrate"), &deploy)?;
-        }
         Ok(format!(
             "listen: \"127.0.0.1:{port}\"
 server_name: hersys-dev
@@ -113,16 +92,13 @@ jetstream {{
   sync_interval: always
   max_file_store: 8GB
 }}
-authorization {{
-  users: [
-{users}  ]
-}}
-",
+{authorization}",
             port = self.port,
             ca = certs.ca.display(),
             cert = certs.cert.display(),
             key = certs.key.display(),
             store = self.store_dir.display(),
+            authorization = authorization()?,
         ))
     }
 
@@ -138,6 +114,35 @@ authorization {{
     pub fn stop(&self) -> anyhow::Result<()> {
         process::stop(self.pid, PROGRAM, nix::sys::signal::Signal::SIGTERM, Duration::from_secs(10))
     }
+}
+
+/// Who may do what on the bus, in the server's words: a user for each certificate.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn authorization() -> anyhow::Result<String> {
+    let mut users = String::new();
+    for (service, sources) in LISTENS_TO {
+        let stream = service.to_uppercase();
+        let mut publish = vec![format!("hersys.{service}.>")];
+        for source in *sources {
+            let source = source.to_uppercase();
+            publish.extend([
+                format!("$JS.API.STREAM.INFO.{source}"),
+                format!("$JS.API.CONSUMER.INFO.{source}.{service}"),
+                format!("$JS.API.CONSUMER.CREATE.{source}.{service}"),
+                format!("$JS.API.CONSUMER.CREATE.{source}.{service}.>"),
+                format!("$JS.API.CONSUMER.DURABLE.CREATE.{source}.{service}"),
+                format!("$JS.API.CONSUMER.MSG.NEXT.{source}.{service}"),
+                format!("$JS.ACK.{source}.{service}.>"),
+            ]);
+        }
+        user(&mut users, service, &publish)?;
+        // Who deploys makes the stream; who serves could make one with settings that go round the permissions of others.
+        let deploy = ["INFO", "CREATE", "UPDATE"].map(|verb| format!("$JS.API.STREAM.{verb}.{stream}"));
+        user(&mut users, &format!("{service}-migrate"), &deploy)?;
+    }
+    Ok(format!("authorization {{\n  users: [\n{users}  ]\n}}\n"))
 }
 
 /// Writes what the holder of a certificate may publish. It hears nothing but answers to itself.

@@ -171,14 +171,16 @@ impl Postgres {
         let mut ident = String::new();
         for service in proto::SERVICES {
             writeln!(hba, "hostssl {service} {service}_owner,{service}_app 127.0.0.1/32 cert map=mesh")?;
-            writeln!(ident, "mesh {service}-migrate {service}_owner\nmesh {service} {service}_app")?;
+            for line in identities(service) {
+                writeln!(ident, "{line}")?;
+            }
         }
         writeln!(hba, "hostssl all postgres 127.0.0.1/32 scram-sha-256")?;
         let settings = format!(
             "listen_addresses = '127.0.0.1'
 port = {port}
 unix_socket_directories = ''
-max_connections = 200
+max_connections = 400
 ssl = on
 ssl_ca_file = 'ca.pem'
 ssl_cert_file = 'server.pem'
@@ -245,17 +247,9 @@ log_parameter_max_length_on_error = 0
 
     async fn create_databases(&self) -> anyhow::Result<()> {
         let mut connection = PgConnection::connect_with(&self.superuser("postgres")?).await?;
-        for service in proto::SERVICES {
-            for statement in [
-                format!("create role {service}_owner login"),
-                format!("create role {service}_app login"),
-                format!("create database {service} owner {service}_owner"),
-                format!("revoke all on database {service} from public"),
-                format!("grant connect on database {service} to {service}_app"),
-            ] {
-                // Names come from the contract.
-                connection.execute(AssertSqlSafe(statement)).await?;
-            }
+        for statement in databases() {
+            // Names come from the contract.
+            connection.execute(AssertSqlSafe(statement)).await?;
         }
         connection.close().await?;
         Ok(())
@@ -271,6 +265,25 @@ log_parameter_max_length_on_error = 0
         }
         Ok(())
     }
+}
+
+/// What makes the roles and databases of the mesh, by a superuser.
+pub fn databases() -> Vec<String> {
+    let of = |service: &&str| {
+        [
+            format!("create role {service}_owner login"),
+            format!("create role {service}_app login"),
+            format!("create database {service} owner {service}_owner"),
+            format!("revoke all on database {service} from public"),
+            format!("grant connect on database {service} to {service}_app"),
+        ]
+    };
+    proto::SERVICES.iter().flat_map(of).collect()
+}
+
+/// Which certificate may be which role, in the words of `pg_ident.conf`.
+pub fn identities(service: &str) -> [String; 2] {
+    [format!("mesh {service}-migrate {service}_owner"), format!("mesh {service} {service}_app")]
 }
 
 fn home(programs: &Path) -> anyhow::Result<Home<'_>> {

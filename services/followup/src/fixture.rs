@@ -111,6 +111,7 @@ impl Scene {
             case_id: case.to_string(),
             opening_id: opening_id.clone(),
             open_time: Some(to_proto(self.world.clock.now())),
+            among_many: false,
         };
         self.world.hear(&self.hears(), &opening).await?;
         Ok(opening_id)

@@ -1,6 +1,6 @@
 //! Settings of the gateway.
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use ipnet::IpNet;
 use runtime::config::Common;
 
@@ -8,6 +8,13 @@ use runtime::config::Common;
 #[derive(Clone, Debug, Parser)]
 #[command(version, about = "The gateway of HER-SYS")]
 pub struct Settings {
+    /// What to do.
+    #[arg(value_enum, default_value = "serve")]
+    pub command: Command,
+
+    /// For `ask`: the service, and where its admin port is, `host:port`.
+    pub of: Vec<String>,
+
     /// Settings every process shares.
     #[command(flatten)]
     pub common: Common,
@@ -49,4 +56,17 @@ pub struct Settings {
     /// The most bytes in a request body.
     #[arg(long, env = "HERSYS_BODY_BYTES", default_value_t = 4 << 20)]
     pub body_bytes: usize,
+}
+
+/// What the gateway's binary can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Command {
+    /// Answer calls.
+    Serve,
+    /// Ask the gateway beside this process whether it can do its work now, and end: 0 if it can. For readiness probes.
+    Healthcheck,
+    /// The same for whether it lives, whatever others do. For liveness probes.
+    Livecheck,
+    /// Ask any service whether it can do its work now, and end: 0 if it can. For the tests of a deployment.
+    Ask,
 }

@@ -27,7 +27,11 @@ use runtime::{
 };
 use tokio::{net::TcpListener, sync::Notify};
 
-pub use config::Settings;
+pub use config::{Command, Settings};
+
+/// How long a connection lives before it is asked to come again, so that new gateways behind a load balancer get their share. Up to
+/// a third less, by chance: those that came together do not go together.
+const AGE: Duration = Duration::from_mins(15);
 
 /// How long a connection that is turned away may take to read why.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -97,6 +101,10 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> anyhow::Result<()> {
             let ended = tokio::select! {
                 ended = serving.as_mut() => ended,
                 () = stop.requested() => {
+                    serving.as_mut().graceful_shutdown();
+                    serving.await
+                }
+                () = tokio::time::sleep(server::jittered(AGE)) => {
                     serving.as_mut().graceful_shutdown();
                     serving.await
                 }

@@ -48,6 +48,14 @@ impl World {
     /// # Errors
     /// When it does not come up.
     pub async fn private_with(settings: &[(&str, &str)]) -> anyhow::Result<Self> {
+        Self::private_of(settings, &[]).await
+    }
+
+    /// A private mesh with settings and several processes of some services.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn private_of(settings: &[(&str, &str)], replicas: &[(&str, usize)]) -> anyhow::Result<Self> {
         runtime::telemetry::install_crypto();
         let mut environment = vec![
             ("HERSYS_LIMIT_PER_PRINCIPAL".to_owned(), "20000".to_owned()),
@@ -60,6 +68,7 @@ impl World {
             tools: setting("HERSYS_TEST_TOOLS")?,
             binaries: setting("HERSYS_TEST_BINARIES")?,
             environment,
+            replicas: replicas.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect(),
             port: 0,
             demo: true,
             talk: false,

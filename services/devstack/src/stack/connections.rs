@@ -1,14 +1,18 @@
 //! Ways into the stack: through the gateway, past it, and to the admin ports.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use client::{Client, Credentials};
 use http_body_util::BodyExt as _;
-use runtime::{config::TlsFiles, mesh::Channel, tls::Tls};
+use runtime::{
+    config::TlsFiles,
+    mesh::Channel,
+    tls::{Tls, client_of},
+};
 
-use super::Stack;
+use super::{Stack, processes::program};
 
 impl Stack {
     /// The certificate of a process, for tests that stand in for it.
@@ -23,12 +27,17 @@ impl Stack {
         })
     }
 
-    /// A client of the gateway, not signed in.
+    /// A client of the gateway, not signed in. Of several gateways it takes any, as behind one name.
     ///
     /// # Errors
     /// When the authority cannot be read.
     pub fn client(&self) -> anyhow::Result<Client> {
-        Client::new(&self.gateway.url, &self.gateway.ca)
+        let gateways: Vec<String> = self.of("gateway").map(|(_, gateway)| gateway.address.clone()).collect();
+        if gateways.len() < 2 {
+            return Client::new(&self.gateway.url, &self.gateway.ca);
+        }
+        let trusted = Arc::new(ArcSwap::from_pointee(client_of(&self.gateway.ca)?));
+        Ok(Client::over(Channel::to_any(&gateways, "127.0.0.1", trusted)?))
     }
 
     /// A channel to a service past the gateway, with the certificate of a process.
@@ -57,16 +66,12 @@ impl Stack {
     pub async fn admin(&self, name: &str, path: &str) -> anyhow::Result<(u16, String)> {
         let process = self.services.get(name).with_context(|| format!("there is no process {name}"))?;
         let tls = self.tls("ops")?;
-        let channel = Channel::new(&process.admin, &format!("{name}.hersys.internal"), Arc::clone(&tls.client))?;
+        let channel =
+            Channel::new(&process.admin, &format!("{}.hersys.internal", program(name)), Arc::clone(&tls.client))?;
         let request = http::Request::get(path).body(tonic::body::Body::empty())?;
         let response = tokio::time::timeout(Duration::from_secs(3), channel.send(request)).await??;
         let status = response.status().as_u16();
         let body = response.into_body().collect().await?.to_bytes();
         Ok((status, String::from_utf8_lossy(&body).into_owned()))
-    }
-
-    /// The addresses of the services by name, for clients past the gateway.
-    pub fn addresses(&self) -> HashMap<String, String> {
-        self.services.iter().map(|(name, process)| (name.clone(), process.address.clone())).collect()
     }
 }

@@ -1,17 +1,61 @@
 //! Processes of the stack: started, killed as a power cut would, and waited for.
 
-use std::{path::Path, process::Command, time::Duration};
+use std::{collections::BTreeMap, fs, path::Path, process::Command, time::Duration};
 
 use anyhow::{Context as _, bail};
 use nix::sys::signal::Signal;
 
-use super::Stack;
+use super::{Options, Process, Stack};
 use crate::{certs::Authority, process};
 
+/// The program of a process: `registry` for `registry-2`.
+pub(super) fn program(name: &str) -> &str {
+    name.split_once('-').map_or(name, |(program, _)| program)
+}
+
+/// Every process there will be, with its ports and files.
+pub(super) fn planned(run: &Path, options: &Options) -> anyhow::Result<BTreeMap<String, Process>> {
+    let mut processes = BTreeMap::new();
+    for service in proto::SERVICES.iter().chain(&["gateway"]) {
+        for number in 1..=options.replicas.get(*service).copied().unwrap_or(1) {
+            let port = match *service {
+                "gateway" if number == 1 && options.port != 0 => process::port_or_free(options.port)?,
+                _ => process::free_port()?,
+            };
+            let name = if number == 1 { (*service).to_owned() } else { format!("{service}-{number}") };
+            processes.insert(name.clone(), Process::planned(run, &name, port)?);
+        }
+    }
+    Ok(processes)
+}
+
+impl Process {
+    fn planned(run: &Path, name: &str, port: u16) -> anyhow::Result<Self> {
+        Ok(Self {
+            pid: 0,
+            address: format!("127.0.0.1:{port}"),
+            admin: format!("127.0.0.1:{}", process::free_port()?),
+            log: run.join(format!("logs/{name}.log")),
+            is_retired: false,
+        })
+    }
+}
+
 impl Stack {
+    /// Where the processes of the mesh find each other.
+    pub(super) fn write_upstreams(&self) -> anyhow::Result<()> {
+        let found = self.services.iter().filter(|(name, process)| program(name) != "gateway" && !process.is_retired);
+        let lines: Vec<String> =
+            found.map(|(name, process)| format!("{}={}\n", program(name), process.address)).collect();
+        // Whole or not at all: the processes read it again and again.
+        let (file, new) = (self.run.join("upstreams"), self.run.join("upstreams.new"));
+        fs::write(&new, lines.concat())?;
+        Ok(fs::rename(new, file)?)
+    }
+
     /// Whether a process of ours runs.
     pub fn is_alive(&self, name: &str) -> bool {
-        self.services.get(name).is_some_and(|p| p.pid != 0 && process::is_alive(p.pid, name))
+        self.services.get(name).is_some_and(|p| p.pid != 0 && process::is_alive(p.pid, program(name)))
     }
 
     /// Starts a process of ours.
@@ -22,6 +66,7 @@ impl Stack {
         let mut command = self.command(name)?;
         let process = self.services.get_mut(name).with_context(|| format!("there is no process {name}"))?;
         process.pid = process::start(&mut command, &process.log)?;
+        process.is_retired = false;
         self.save()
     }
 
@@ -31,7 +76,36 @@ impl Stack {
     /// When it cannot be killed.
     pub fn kill(&self, name: &str) -> anyhow::Result<()> {
         let pid = self.services.get(name).map_or(0, |p| p.pid);
-        process::stop(pid, name, Signal::SIGKILL, Duration::from_secs(30))
+        process::stop(pid, program(name), Signal::SIGKILL, Duration::from_secs(30))
+    }
+
+    /// The processes of a service.
+    pub fn of(&self, service: &str) -> impl Iterator<Item = (&String, &Process)> {
+        self.services.iter().filter(move |(name, _)| program(name) == service)
+    }
+
+    /// Starts one more process of a service. Returns its name.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn add(&mut self, service: &str) -> anyhow::Result<String> {
+        let name = format!("{service}-{}", self.of(service).count() + 1);
+        self.services.insert(name.clone(), Process::planned(&self.run, &name, process::free_port()?)?);
+        self.start(&name)?;
+        Ok(name)
+    }
+
+    /// Takes a process out of service, as a rolling restart does: nobody is sent to it any more, then it is asked to stop.
+    ///
+    /// # Errors
+    /// When it does not stop.
+    pub fn retire(&mut self, name: &str) -> anyhow::Result<()> {
+        let process = self.services.get_mut(name).with_context(|| format!("there is no process {name}"))?;
+        process.is_retired = true;
+        let pid = process.pid;
+        self.save()?;
+        process::signal(pid, Signal::SIGTERM)?;
+        process::stop(pid, program(name), Signal::SIGTERM, Duration::from_secs(25))
     }
 
     /// Kills NATS, as a power cut would.
@@ -74,28 +148,27 @@ impl Stack {
 
     fn command(&self, name: &str) -> anyhow::Result<Command> {
         let process = self.services.get(name).with_context(|| format!("there is no process {name}"))?;
-        let upstreams: Vec<String> =
-            self.services.iter().filter(|(n, _)| *n != "gateway").map(|(n, p)| format!("{n}={}", p.address)).collect();
-        let mut command = Command::new(self.binaries.join(name));
+        let program = program(name);
+        let mut command = Command::new(self.binaries.join(program));
         command
             .env_clear()
             .env("HERSYS_LISTEN", &process.address)
             .env("HERSYS_ADMIN_LISTEN", &process.admin)
             .env("HERSYS_TLS_CA", self.certs.join("ca.pem"))
-            .env("HERSYS_TLS_CERT", self.certs.join(format!("{name}.pem")))
-            .env("HERSYS_TLS_KEY", self.certs.join(format!("{name}.key")))
-            .env("HERSYS_UPSTREAMS", upstreams.join(","))
+            .env("HERSYS_TLS_CERT", self.certs.join(format!("{program}.pem")))
+            .env("HERSYS_TLS_KEY", self.certs.join(format!("{program}.key")))
+            .env("HERSYS_UPSTREAMS_FILE", self.run.join("upstreams"))
             .env("HERSYS_NATS_URL", format!("tls://127.0.0.1:{}", self.nats.port))
             .env("HERSYS_KEYS_FILE", self.run.join(format!("keys/{name}.jwks")))
             .env("HERSYS_FONT", self.tools.join("ipaexg.ttf"))
             .env("HERSYS_ADDRESS", format!("{}/", self.gateway.url))
             .envs(self.environment.iter().cloned());
-        if name != "gateway" {
+        if program != "gateway" {
             command
                 .env("HERSYS_DATABASE", format!("127.0.0.1:{}", self.postgres.port))
-                .env("HERSYS_KEK_FILE", self.run.join(format!("keys/{name}.kek")));
+                .env("HERSYS_KEK_FILE", self.run.join(format!("keys/{program}.kek")));
         }
-        if name == "identity" {
+        if program == "identity" {
             // There is no mail server here: people read their codes in the outbox.
             command.env("HERSYS_SHOW_MESSAGES", "true");
             command.env("HERSYS_BOOTSTRAP_FILE", self.run.join("keys/bootstrap"));
@@ -143,6 +216,6 @@ impl Stack {
 
 /// The last line of a log, which says why its process ended.
 fn last_line(log: &Path) -> String {
-    let text = std::fs::read_to_string(log).unwrap_or_default();
+    let text = fs::read_to_string(log).unwrap_or_default();
     text.lines().next_back().unwrap_or("without a word").to_owned()
 }

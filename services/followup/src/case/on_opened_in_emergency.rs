@@ -70,8 +70,8 @@ mod tests {
         };
         scene.world.hear(&scene.hears(), &many).await?;
         scene.open_in_emergency(case_id).await?;
-        let kinds: Vec<i32> = scene.tasks(&scene.nurse).await?.iter().map(|task| task.kind).collect();
-        assert_eq!(kinds, [TaskKind::EmergencyAccessOfMany.into(), TaskKind::EmergencyAccess.into()]);
+        let kinds: Vec<TaskKind> = scene.tasks(&scene.nurse).await?.iter().map(proto::followup::Task::kind).collect();
+        assert_eq!(kinds, [TaskKind::EmergencyAccessOfMany, TaskKind::EmergencyAccess]);
         Ok(())
     }
 

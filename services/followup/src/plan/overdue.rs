@@ -3,7 +3,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use access::{CaseId, cases};
-use data::outbox;
+use data::{outbox, pool};
 use proto::{
     followup::{ReportMissed, TaskKind},
     registry::CaseChanged,
@@ -49,7 +49,7 @@ pub(crate) fn start(followup: &Followup) {
 /// plans it handled.
 pub(crate) async fn pass(followup: &Followup) -> sqlx::Result<usize> {
     let now = followup.base.clock.now();
-    let mut tx = followup.base.pool.begin().await?;
+    let mut tx = pool::begin_task(&followup.base.pool).await?;
     let overdue = store::lock_overdue(&mut tx, now, i64::from(BATCH)).await?;
     if overdue.is_empty() {
         return Ok(0);

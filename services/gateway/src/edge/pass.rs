@@ -45,7 +45,7 @@ pub(super) async fn pass(
     let response = match tokio::time::timeout(life, sent).await {
         Ok(Ok(response)) => response,
         Ok(Err(error)) => {
-            tracing::warn!(connect = error.is_connect(), "Upstream failed");
+            tracing::warn!(%error, "Upstream failed");
             return Err(problem::unavailable());
         }
         Err(_elapsed) => return Err(problem::too_late()),

@@ -89,7 +89,7 @@ async fn transcode(
         return Err(status);
     }
     let bytes = collected.to_bytes();
-    let message = bytes.get(5..).ok_or_else(|| problem::internal())?;
+    let message = bytes.get(5..).ok_or_else(problem::internal)?;
     let output = DynamicMessage::decode(route.method.output(), message).map_err(|_| problem::internal())?;
     Ok(answer::json(StatusCode::OK, answer::to_json(&output)))
 }

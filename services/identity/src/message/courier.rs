@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use data::pool;
 use lettre::{
     AsyncSmtpTransport, AsyncTransport as _, Tokio1Executor,
     message::{Mailbox, header::ContentType},
@@ -87,7 +88,7 @@ impl Courier {
     /// The next message that is due. Its next try is set ahead at once: no transaction stays open while the provider thinks.
     async fn take(&self) -> anyhow::Result<Option<Waiting>> {
         let now = self.identity.base.clock.now();
-        let mut tx = self.identity.base.pool.begin().await?;
+        let mut tx = pool::begin_task(&self.identity.base.pool).await?;
         let Some(mut waiting) = store::lock_due(&mut tx, TRIES, now).await? else { return Ok(None) };
         waiting.tries += 1;
         store::count_try(&mut tx, waiting.message_id, waiting.tries, now + pause_after(waiting.tries)).await?;

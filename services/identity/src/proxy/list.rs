@@ -25,7 +25,7 @@ pub(crate) async fn list(identity: Identity, call: Call<ListProxiesRequest>) -> 
     call.record(&mut tx, &Seen::by(&relations, [case_id])).await?;
     tx.commit().await?;
 
-    let shown = |row: &store::Named| Proxy {
+    let shown = |row: &store::Row| Proxy {
         proxy_id: row.proxy_id.to_string(),
         create_time: Some(to_proto(row.named_at)),
         state: model::state(row.in_force).into(),

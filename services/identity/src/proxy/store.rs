@@ -58,7 +58,7 @@ pub(super) async fn count(conn: &mut PgConnection, case: CaseId) -> sqlx::Result
 
 /// A proxy that is not dismissed.
 #[derive(Clone, Copy, Debug, FromRow)]
-pub(super) struct Named {
+pub(super) struct Row {
     pub proxy_id: ProxyId,
     pub named_at: OffsetDateTime,
     /// Whether a centre has confirmed it, or it needed none.
@@ -66,7 +66,7 @@ pub(super) struct Named {
 }
 
 /// A page of a case's proxies that are not dismissed, in the order they were named.
-pub(super) async fn page(conn: &mut PgConnection, case: CaseId, after: After, limit: i64) -> sqlx::Result<Vec<Named>> {
+pub(super) async fn page(conn: &mut PgConnection, case: CaseId, after: After, limit: i64) -> sqlx::Result<Vec<Row>> {
     sqlx::query_as(
         "select proxy_id, named_at, confirmed_at is not null as in_force from proxy
          where case_id = $1 and dismissed_at is null and (named_at, proxy_id) > ($2, $3)

@@ -65,10 +65,12 @@ impl Hashing {
         let (answer, answered) = oneshot::channel();
         let job = Box::new(move || {
             // Whoever asked may have gone away; then nobody needs the work.
-            if !answer.is_closed() {
-                let _ = answer.send(work());
-            }
+            let done = if answer.is_closed() { None } else { Some(work()) };
+            // Before the answer: whoever has it may come again at once.
             drop(turn);
+            if let Some(done) = done {
+                let _ = answer.send(done);
+            }
         });
         let gone = || Error::Internal(anyhow::anyhow!("the hashing thread is gone"));
         self.jobs.send(job).map_err(|_| gone())?;

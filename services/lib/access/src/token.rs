@@ -181,7 +181,7 @@ impl Verifier {
                 }
             };
             tokio::time::sleep(ASK_AGAIN).await;
-            let _ = tokio::time::timeout(pause - ASK_AGAIN, self.inner.wanted.notified()).await;
+            let _ = tokio::time::timeout(pause.saturating_sub(ASK_AGAIN), self.inner.wanted.notified()).await;
         }
     }
 }

@@ -19,6 +19,8 @@ const LOOK: Duration = Duration::from_millis(500);
 const STEP: Duration = Duration::from_secs(15);
 /// The most rows sealed in one transaction.
 const BATCH: i64 = 2_000;
+/// A process that is stopped within a round loses it after two seconds: another goes on.
+const ALONE: &str = "begin; set local idle_in_transaction_session_timeout = '2s'";
 /// A chain that has grown is signed again after this long.
 const SIGN: time::Duration = time::Duration::seconds(30);
 
@@ -65,7 +67,7 @@ async fn go_on(
     clock: &Clock,
     known: &mut Option<(i64, Vec<u8>)>,
 ) -> anyhow::Result<i64> {
-    let mut tx = pool.begin().await?;
+    let mut tx = pool.begin_with(ALONE).await?;
     // One sealer per service: the other replicas look again later.
     let alone: bool = sqlx::query_scalar("select pg_try_advisory_xact_lock(9)").fetch_one(&mut *tx).await?;
     if !alone {

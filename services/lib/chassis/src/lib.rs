@@ -16,7 +16,7 @@ pub mod watch;
 use std::process::ExitCode;
 
 use clap::{Args, Parser as _};
-use runtime::{Shutdown, telemetry};
+use runtime::{Shutdown, admin, telemetry};
 
 pub use base::Base;
 pub use call::{Anonymous, Call, Change, Held, Seen, Service};
@@ -39,7 +39,9 @@ where
         telemetry::init(service, &settings.common.log)?;
         match settings.command {
             Command::Migrate => mount::migrate(service, &settings, migrations).await,
-            Command::Serve => run(Mount::start(service, settings, Shutdown::on_signals()?).await?).await,
+            Command::Serve => run(Mount::start(service, settings, migrations, Shutdown::on_signals()?).await?).await,
+            Command::Healthcheck => admin::ask(service, &settings.common, "/readyz").await,
+            Command::Livecheck => admin::ask(service, &settings.common, "/healthz").await,
         }
     };
     match outcome.await {

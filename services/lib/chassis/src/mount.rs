@@ -15,7 +15,7 @@ use runtime::{
     server, spans,
     tls::Tls,
 };
-use sqlx::{PgConnection, PgPool};
+use sqlx::{PgConnection, PgPool, migrate::Migrator};
 use tokio::net::TcpListener;
 use tonic::service::Routes;
 use tower::ServiceBuilder;
@@ -54,6 +54,7 @@ impl<Own: Args> Mount<Own> {
     pub(crate) async fn start(
         service: &'static str,
         settings: Settings<Own>,
+        migrations: &'static [MigrationSet],
         shutdown: Shutdown,
     ) -> anyhow::Result<Self> {
         let database = settings.database(service, "app");
@@ -64,8 +65,10 @@ impl<Own: Args> Mount<Own> {
             let channel = Channel::new(collector, "otel.hersys.internal", Arc::clone(&tls.client))?;
             spans::start(service, channel, &shutdown);
         }
+        let migrations = set(migrations);
         let (pool, vault, signer, directory) = pool::patiently(&shutdown, || async {
             let pool = database.connect().await?;
+            pool::must_be_migrated(&pool, &sets(&migrations)).await?;
             let vault = Vault::open_for(service, &kek_file, &pool).await?;
             let signer = Signer::load(&vault, &pool).await?;
             let directory = Directory::load(&pool).await?;
@@ -131,7 +134,7 @@ impl<Own: Args> Mount<Own> {
     /// # Errors
     /// When a port is taken or the transport fails.
     pub async fn serve(self, routes: impl FnOnce(Routes) -> Routes) -> anyhow::Result<()> {
-        let Self { base, common, database, tls, bus, consumers, sealed, mut retention, .. } = self;
+        let Self { base, apart, common, database, tls, bus, consumers, sealed, mut retention, .. } = self;
         let verifier = Verifier::follow(base.channel("identity")?, common.keys_file.clone(), &base.shutdown);
         relay::start(
             base.service,
@@ -148,11 +151,13 @@ impl<Own: Args> Mount<Own> {
         let admin = TcpListener::bind(common.admin_listen)
             .await
             .with_context(|| format!("listen on {}", common.admin_listen))?;
+        // A surge that fills the pool is no reason to take the process out of service: the question has connections of its own.
         let (pool, keys, pulses) = (base.pool.clone(), verifier.clone(), base.pulses.clone());
         let complaint: admin::Complaint = Arc::new(move || {
-            let (pool, keys, pulses) = (pool.clone(), keys.clone(), pulses.clone());
+            let (pool, apart, keys, pulses) = (pool.clone(), apart.clone(), keys.clone(), pulses.clone());
             async move {
-                if !pool::is_alive(&pool).await {
+                pool::show(&pool);
+                if !pool::is_alive(&apart).await {
                     return Some("the database does not answer".to_owned());
                 }
                 if !keys.is_ready() {
@@ -222,7 +227,7 @@ pub(crate) async fn migrate<Own: Args>(
     let bus = nats::connect(&settings.common.nats_url, &name, &Tls::load(&settings.common.tls)?).await?;
     let made = async {
         // A server that has just started refuses JetStream for a moment.
-        while let Err(error) = nats::make_stream(&bus, service).await {
+        while let Err(error) = nats::make_stream(&bus, service, settings.nats_replicas).await {
             tracing::info!(error = %format!("{error:#}"), "The bus does not take the stream yet");
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
@@ -237,13 +242,15 @@ pub(crate) async fn migrate<Own: Args>(
 /// # Errors
 /// When a migration fails.
 pub async fn migrate_all(connection: &mut PgConnection, own: &'static [MigrationSet]) -> anyhow::Result<()> {
-    let own: Vec<_> = own.iter().map(|(file, sql)| pool::migration(file, sql)).collect();
-    let own = sqlx::migrate::Migrator::with_migrations(own);
-    let sets = [
-        ("_vault_migrations", &*vault::MIGRATOR),
-        ("_sqlx_migrations", &own),
-        // Last: its grants cover the tables of all others.
-        ("_access_migrations", &*access::MIGRATOR),
-    ];
-    pool::migrate(connection, &sets).await
+    let own = set(own);
+    pool::migrate(connection, &sets(&own)).await
+}
+
+fn set(own: &'static [MigrationSet]) -> Migrator {
+    Migrator::with_migrations(own.iter().map(|(file, sql)| pool::migration(file, sql)).collect())
+}
+
+fn sets(own: &Migrator) -> [(&'static str, &Migrator); 3] {
+    // Access last: its grants cover the tables of all others.
+    [("_vault_migrations", &vault::MIGRATOR), ("_sqlx_migrations", own), ("_access_migrations", &access::MIGRATOR)]
 }

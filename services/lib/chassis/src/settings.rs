@@ -10,7 +10,7 @@ use runtime::config::Common;
 #[derive(Clone, Debug, Parser)]
 #[command(version, about = "A service of HER-SYS")]
 pub struct Settings<Own: Args> {
-    /// Whether to serve or to migrate.
+    /// What to do.
     #[arg(value_enum, default_value = "serve")]
     pub command: Command,
 
@@ -21,6 +21,10 @@ pub struct Settings<Own: Args> {
     /// PostgreSQL, `host:port`. TLS with the process's certificate; there is no password.
     #[arg(long, env = "HERSYS_DATABASE")]
     pub database: String,
+
+    /// How many servers of the bus keep the service's stream. For `migrate`.
+    #[arg(long, env = "HERSYS_NATS_REPLICAS", default_value_t = 1)]
+    pub nats_replicas: usize,
 
     /// The most connections to PostgreSQL.
     #[arg(long, env = "HERSYS_DATABASE_CONNECTIONS", default_value_t = 16)]
@@ -46,6 +50,10 @@ pub enum Command {
     Serve,
     /// Bring the schema and the stream on the bus up to date, as who owns them, and end.
     Migrate,
+    /// Ask the process beside this one whether it can do its work now, and end: 0 if it can. For readiness probes.
+    Healthcheck,
+    /// The same for whether it lives, whatever others do. For liveness probes.
+    Livecheck,
 }
 
 impl<Own: Args> Settings<Own> {

@@ -43,7 +43,10 @@ create table relay (
     single        boolean     primary key default true check (single),
     stamped_seq   bigint      not null default 0,
     stamped_at    timestamptz not null default now(),
-    published_seq bigint      not null default 0
+    published_seq bigint      not null default 0,
+    -- The lease of who stamps and publishes: its number, which each of its writes carries, and how long it lasts.
+    fence         bigint      not null default 0,
+    held_until    timestamptz not null default '-infinity'
 );
 insert into relay default values;
 

@@ -54,7 +54,7 @@ pub async fn connect(url: &str, service: &str, tls: &Tls) -> anyhow::Result<asyn
 ///
 /// # Errors
 /// When the server does not answer or refuses.
-pub async fn make_stream(bus: &async_nats::Client, service: &str) -> anyhow::Result<()> {
+pub async fn make_stream(bus: &async_nats::Client, service: &str, replicas: usize) -> anyhow::Result<()> {
     let js = jetstream::new(bus.clone());
     js.create_or_update_stream(jetstream::stream::Config {
         name: subject::stream(service),
@@ -64,6 +64,7 @@ pub async fn make_stream(bus: &async_nats::Client, service: &str) -> anyhow::Res
         max_bytes: STREAM_BYTES,
         max_age: STREAM_AGE,
         duplicate_window: DUPLICATE_WINDOW,
+        num_replicas: replicas,
         ..Default::default()
     })
     .await
@@ -170,7 +171,7 @@ mod tests {
         assert!(can_carry(&event()));
         assert!(headers("registry", &event()).get(runtime::trace::HEADER).is_some());
         for kind in ["", " ", "case.changed\r\nx: y", "case..changed", ".", "*", "case.>", &"x".repeat(2 << 20)] {
-            assert!(!can_carry(&Event { r#type: kind.to_owned(), ..event() }), "{:.20}", kind);
+            assert!(!can_carry(&Event { r#type: kind.to_owned(), ..event() }), "{kind:.20}");
         }
         assert!(!can_carry(&Event { payload: vec![0; 2 << 20], ..event() }));
         // A broken trace is no reason to keep an event back.

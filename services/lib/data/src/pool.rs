@@ -8,7 +8,7 @@ use runtime::{
     metrics::{POOL, PoolLabels},
 };
 use sqlx::{
-    Connection as _, Executor as _, PgConnection, PgPool,
+    Connection as _, Executor as _, PgConnection, PgPool, Postgres, Transaction,
     migrate::Migrator,
     postgres::{PgConnectOptions, PgPoolOptions, PgSslMode},
 };
@@ -111,6 +111,15 @@ impl Database {
     }
 }
 
+/// Begins a transaction of a task that other replicas do as well. A process that is stopped within it loses it after two seconds, and
+/// the rows it had locked with it: the others go on.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn begin_task(pool: &PgPool) -> sqlx::Result<Transaction<'static, Postgres>> {
+    pool.begin_with("begin; set local idle_in_transaction_session_timeout = '2s'").await
+}
+
 /// A connection is good if it answers in time.
 async fn in_time<T>(question: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<bool> {
     let answered = tokio::time::timeout(ANSWERS, question).await;
@@ -142,9 +151,12 @@ where
     }
 }
 
-/// Whether the server may answer if asked again: it is away, hangs up, or says that it is starting or stopping. A wrong name,
+/// Whether the server may answer if asked again: it is away, hangs up, says that it is starting or stopping, or is being migrated. A wrong name,
 /// setting or certificate does not mend itself.
 fn comes_back(error: &anyhow::Error) -> bool {
+    if error.is::<NotMigrated>() {
+        return true;
+    }
     error.chain().filter_map(|cause| cause.downcast_ref::<sqlx::Error>()).any(|error| match error {
         // rustls says that it does not trust the server by an error of this kind.
         sqlx::Error::Io(error) => error.kind() != std::io::ErrorKind::InvalidData,
@@ -162,11 +174,45 @@ fn comes_back(error: &anyhow::Error) -> bool {
 pub async fn migrate(connection: &mut PgConnection, sets: &[(&'static str, &Migrator)]) -> anyhow::Result<()> {
     connection.execute("set statement_timeout = 0").await?;
     connection.execute("set lock_timeout = '60s'").await?;
-    let data: (&'static str, &Migrator) = ("_data_migrations", &crate::MIGRATOR);
-    for (table, migrator) in std::iter::once(&data).chain(sets) {
+    for (table, migrator) in all(sets) {
         let mut migrator = Migrator::with_migrations(migrator.iter().cloned().collect());
-        migrator.dangerous_set_table_name(*table);
+        migrator.dangerous_set_table_name(table);
         migrator.run(&mut *connection).await.with_context(|| format!("migrate {table}"))?;
+    }
+    Ok(())
+}
+
+/// The tables that every service has, then those of the sets.
+fn all<'a>(sets: &'a [(&'static str, &'a Migrator)]) -> impl Iterator<Item = (&'static str, &'a Migrator)> {
+    let ours: &Migrator = &crate::MIGRATOR;
+    std::iter::once(("_data_migrations", ours)).chain(sets.iter().copied())
+}
+
+/// The schema is older than this program.
+#[derive(Debug, thiserror::Error)]
+#[error("the schema lacks migration {version} of {table}: its deployment has not come this far")]
+struct NotMigrated {
+    table: &'static str,
+    version: i64,
+}
+
+/// Refuses a schema that lacks a migration: ours, or one of a given set. One that has more is that of a later release, which keeps
+/// what this one needs.
+///
+/// # Errors
+/// Names the first that is missing.
+pub async fn must_be_migrated(pool: &PgPool, sets: &[(&'static str, &Migrator)]) -> anyhow::Result<()> {
+    for (table, migrator) in all(sets) {
+        let exists: bool = sqlx::query_scalar("select to_regclass($1) is not null").bind(table).fetch_one(pool).await?;
+        let done: Vec<i64> = if exists {
+            let asked = format!("select version from {table} where success");
+            sqlx::query_scalar(sqlx::AssertSqlSafe(asked)).fetch_all(pool).await?
+        } else {
+            Vec::new()
+        };
+        if let Some(missing) = migrator.iter().find(|migration| !done.contains(&migration.version)) {
+            return Err(NotMigrated { table, version: missing.version }.into());
+        }
     }
     Ok(())
 }
@@ -192,11 +238,15 @@ async fn assert_durable(pool: &PgPool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether the database answers, for the readiness probe. Also publishes the state of the pool.
-pub async fn is_alive(pool: &PgPool) -> bool {
+/// Publishes the state of the pool.
+pub fn show(pool: &PgPool) {
     let idle = i64::try_from(pool.num_idle()).unwrap_or(i64::MAX);
     POOL.get_or_create(&PoolLabels { state: "open" }).set(i64::from(pool.size()));
     POOL.get_or_create(&PoolLabels { state: "idle" }).set(idle);
+}
+
+/// Whether the database answers, for the readiness probe.
+pub async fn is_alive(pool: &PgPool) -> bool {
     let asked = tokio::time::timeout(ANSWERS, sqlx::query("select 1").execute(pool)).await;
     asked.is_ok_and(|answered| answered.is_ok())
 }

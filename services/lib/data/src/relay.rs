@@ -1,33 +1,48 @@
 //! From the outbox to the bus. One leader per service stamps each row once, in an order that never changes, and
 //! publishes it. Stamping does not wait for NATS: the log can be read without it.
+//!
+//! Who leads holds a lease, renewed by whatever it writes. Each of its writes carries the number of its lease (a fencing token): a
+//! leader that was stopped and comes back writes nothing any more.
+
+mod publish;
 
 use std::time::Duration;
 
-use anyhow::Context as _;
-use async_nats::jetstream::{self, message::PublishMessage};
-use runtime::{
-    Clock, Pulses, Shutdown,
-    metrics::{LAG, LagLabels},
-};
+use anyhow::{Context as _, bail};
+use async_nats::jetstream;
+use runtime::{Clock, Pulses, Shutdown};
 use sqlx::{Connection as _, FromRow, PgConnection, PgPool};
 use time::{Date, OffsetDateTime};
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 use uuid::Uuid;
 
-use crate::{event, log, nats, outbox::Wake, pool::Database, subject};
+use self::publish::publish;
+use crate::{event, outbox::Wake, pool::Database};
 
 /// The most rows stamped in one transaction.
 const BATCH: i64 = 1_000;
 /// How often to look at the outbox at least: commits of other processes do not wake this one.
 const POLL: Duration = Duration::from_millis(100);
-/// How often to move the watermark at least.
+/// How often to renew the lease and move the watermark at least.
 const HEARTBEAT: Duration = Duration::from_millis(500);
+/// How long a lease lasts that is not renewed. Who leads is replaced within five seconds of its death or stop.
+const LEASE: Duration = Duration::from_secs(3);
+/// How often the others ask whether it has run out.
+const ASK: Duration = Duration::from_millis(500);
+/// A leader that is stopped within a transaction loses it, and its locks, before its lease runs out.
+const STOPPED: &str = "set idle_in_transaction_session_timeout = '2s'";
 /// The delay before a retry.
 const RETRY: Duration = Duration::from_secs(1);
 /// How long one step may take. The server gives up its statements earlier: whatever takes longer has lost its server.
 const STEP: Duration = Duration::from_secs(15);
-/// The advisory lock that makes one relay the leader of its database.
-const LEADER_LOCK: i64 = 0x4845_5253_5953;
+
+/// How far a leader has stamped.
+#[derive(Clone, Copy, Debug)]
+struct Stamped {
+    /// The number of its lease.
+    fence: i64,
+    seq: i64,
+}
 
 /// Starts stamping and publishing.
 pub fn start(
@@ -39,14 +54,12 @@ pub fn start(
     pulses: Pulses,
     shutdown: &Shutdown,
 ) {
-    let (stamped, to_publish) = watch::channel(0);
+    let (stamped, to_publish) = watch::channel(None);
     let stop = shutdown.clone();
     shutdown.spawn("relay", async move {
         while !stop.is_requested() {
-            let led = tokio::select! {
-                () = stop.requested() => return,
-                led = lead(&database, &wake, &stamped, &pulses) => led,
-            };
+            let led = lead(&database, &wake, &stamped, &pulses, &stop).await;
+            stamped.send_replace(None);
             if let Err(error) = led {
                 tracing::warn!(error = %format!("{error:#}"), "Relay lost its connection, trying again");
             }
@@ -72,37 +85,92 @@ struct Unstamped {
     created_at: OffsetDateTime,
 }
 
-/// Waits to become the leader, then stamps until the connection fails.
-async fn lead(database: &Database, wake: &Wake, stamped: &watch::Sender<i64>, pulses: &Pulses) -> anyhow::Result<()> {
+/// Waits to become the leader, then stamps until the connection or the lease is lost, or until the process is to stop. Then it gives
+/// the lease back: nobody has to wait for its end.
+async fn lead(
+    database: &Database,
+    wake: &Wake,
+    stamped: &watch::Sender<Option<Stamped>>,
+    pulses: &Pulses,
+    stop: &Shutdown,
+) -> anyhow::Result<()> {
     let mut connection = database.connection().await?;
-    while !in_time(ask_to_lead(&mut connection)).await? {
+    in_time(async { Ok(sqlx::query(STOPPED).execute(&mut connection).await?) }).await?;
+    let fence = loop {
+        if let Some(fence) = in_time(ask_to_lead(&mut connection)).await? {
+            break fence;
+        }
         pulses.beat("relay");
-        tokio::time::sleep(RETRY).await;
-    }
-    tracing::info!("Relay became the leader");
+        tokio::select! {
+            () = stop.requested() => return Ok(()),
+            () = tokio::time::sleep(ASK) => {}
+        }
+    };
+    tracing::info!(fence, "Relay became the leader");
     make_partitions(&mut connection, Clock::system().now().date()).await;
     let mut partitions_for: Option<Date> = None;
+    let mut written = None;
     loop {
         let woken = wake.0.notified();
-        let (count, day, seq) = in_time(stamp(&mut connection)).await?;
-        pulses.beat("relay");
-        if partitions_for != Some(day) {
-            make_partitions(&mut connection, day).await;
-            partitions_for = Some(day);
+        let mut count = 0;
+        let mut wrote = in_time(stamp(&mut connection, fence)).await?;
+        if let Some((stamped_now, ..)) = wrote {
+            count = stamped_now;
+        } else if written.is_none_or(|at: Instant| at.elapsed() >= HEARTBEAT) {
+            wrote = Some(in_time(renew(&mut connection, fence)).await?);
         }
-        stamped.send_replace(seq);
+        pulses.beat("relay");
+        if let Some((_, day, seq)) = wrote {
+            written = Some(Instant::now());
+            if partitions_for != Some(day) {
+                make_partitions(&mut connection, day).await;
+                partitions_for = Some(day);
+            }
+            stamped.send_replace(Some(Stamped { fence, seq }));
+        }
+        if stop.is_requested() {
+            return in_time(give_back(&mut connection, fence)).await;
+        }
         if count < BATCH {
             let _ = tokio::time::timeout(POLL, woken).await;
         }
     }
 }
 
-async fn ask_to_lead(connection: &mut PgConnection) -> anyhow::Result<bool> {
-    sqlx::query_scalar("select pg_try_advisory_lock($1)")
-        .bind(LEADER_LOCK)
-        .fetch_one(connection)
-        .await
-        .context("ask for leadership")
+/// Takes the lease if it has run out. Returns its number.
+async fn ask_to_lead(connection: &mut PgConnection) -> anyhow::Result<Option<i64>> {
+    // The row is not touched while somebody leads: the leader's own writes would wait for us.
+    sqlx::query_scalar(
+        "update relay set fence = fence + 1, held_until = clock_timestamp() + make_interval(secs => $1)
+         where held_until < clock_timestamp() returning fence",
+    )
+    .bind(LEASE.as_secs_f64())
+    .fetch_optional(connection)
+    .await
+    .context("ask for leadership")
+}
+
+async fn give_back(connection: &mut PgConnection, fence: i64) -> anyhow::Result<()> {
+    let back =
+        sqlx::query("update relay set held_until = '-infinity' where fence = $1").bind(fence).execute(connection);
+    back.await.context("give the lease back")?;
+    Ok(())
+}
+
+/// Renews the lease and moves the watermark while there is nothing to stamp.
+async fn renew(connection: &mut PgConnection, fence: i64) -> anyhow::Result<(i64, Date, i64)> {
+    let renewed: Option<(i64, OffsetDateTime)> = sqlx::query_as(
+        "update relay set stamped_at = greatest(clock_timestamp(), stamped_at),
+                          held_until = clock_timestamp() + make_interval(secs => $2)
+         where fence = $1 returning stamped_seq, stamped_at",
+    )
+    .bind(fence)
+    .bind(LEASE.as_secs_f64())
+    .fetch_optional(connection)
+    .await
+    .context("renew the lease")?;
+    let Some((seq, at)) = renewed else { bail!("another process leads") };
+    Ok((0, at.date(), seq))
 }
 
 /// A server that has vanished never answers: after a while the connection is given up.
@@ -123,11 +191,11 @@ async fn make_partitions(connection: &mut PgConnection, day: Date) {
     }
 }
 
-/// Stamps the rows that are committed. Returns how many, today's date, and the last seq.
+/// Stamps the rows that are committed. Returns how many, today's date, and the last seq; `None` if there were none.
 ///
 /// Whatever a transaction had read was inserted before by others, and is in the same snapshot under smaller ordinals: the order
 /// of the log is the order of causes. A transaction that commits later is stamped later, so nobody waits for one that is open.
-async fn stamp(connection: &mut PgConnection) -> anyhow::Result<(i64, Date, i64)> {
+async fn stamp(connection: &mut PgConnection, fence: i64) -> anyhow::Result<Option<(i64, Date, i64)>> {
     let rows: Vec<Unstamped> = sqlx::query_as(
         "select ordinal, id, created_at from outbox
          where seq is null order by ordinal limit $1",
@@ -138,34 +206,23 @@ async fn stamp(connection: &mut PgConnection) -> anyhow::Result<(i64, Date, i64)
     .context("read the outbox")?;
 
     if rows.is_empty() {
-        // Only a leader moves the watermark, and only now and then: it costs a commit.
-        let (seq, at): (i64, OffsetDateTime) = sqlx::query_as(
-            "with moved as (
-                 update relay set stamped_at = clock_timestamp()
-                 where stamped_at < clock_timestamp() - make_interval(secs => $1)
-                 returning stamped_seq, stamped_at
-             )
-             select stamped_seq, stamped_at from moved
-             union all
-             select stamped_seq, stamped_at from relay where not exists (select from moved)",
-        )
-        .bind(HEARTBEAT.as_secs_f64())
-        .fetch_one(&mut *connection)
-        .await
-        .context("move the watermark")?;
-        return Ok((0, at.date(), seq));
+        return Ok(None);
     }
 
     let mut tx = connection.begin().await.context("begin stamping")?;
-    let (last, at): (i64, OffsetDateTime) = sqlx::query_as(
+    let taken: Option<(i64, OffsetDateTime)> = sqlx::query_as(
         "update relay set stamped_seq = stamped_seq + $1,
-                          stamped_at = greatest(clock_timestamp(), stamped_at + interval '1 microsecond')
-         returning stamped_seq, stamped_at",
+                          stamped_at = greatest(clock_timestamp(), stamped_at + interval '1 microsecond'),
+                          held_until = clock_timestamp() + make_interval(secs => $3)
+         where fence = $2 returning stamped_seq, stamped_at",
     )
     .bind(i64::try_from(rows.len())?)
-    .fetch_one(&mut *tx)
+    .bind(fence)
+    .bind(LEASE.as_secs_f64())
+    .fetch_optional(&mut *tx)
     .await
     .context("take numbers")?;
+    let Some((last, at)) = taken else { bail!("another process leads") };
     let first = last - i64::try_from(rows.len())? + 1;
     let ordinals: Vec<i64> = rows.iter().map(|row| row.ordinal).collect();
     let months: Vec<OffsetDateTime> = rows.iter().map(|row| row.created_at).collect();
@@ -197,75 +254,7 @@ async fn stamp(connection: &mut PgConnection) -> anyhow::Result<(i64, Date, i64)
     .await
     .context("update the digest")?;
     tx.commit().await.context("commit the stamps")?;
-    Ok((i64::try_from(rows.len())?, at.date(), last))
-}
-
-/// Publishes stamped events in order, and records how far the bus has confirmed them.
-async fn publish(service: &'static str, pool: &PgPool, js: &jetstream::Context, mut stamped: watch::Receiver<i64>) {
-    let mut published = None;
-    loop {
-        let target = *stamped.borrow_and_update();
-        if let Err(error) = publish_some(service, pool, js, target, &mut published).await {
-            tracing::warn!(error = %format!("{error:#}"), "Bus does not accept events, trying again");
-            tokio::time::sleep(RETRY).await;
-            continue;
-        }
-        let lag = target - published.unwrap_or(0);
-        LAG.get_or_create(&LagLabels { stage: "outbox".to_owned() }).set(lag);
-        if lag <= 0 && stamped.changed().await.is_err() {
-            return;
-        }
-    }
-}
-
-async fn publish_some(
-    service: &'static str,
-    pool: &PgPool,
-    js: &jetstream::Context,
-    stamped: i64,
-    published: &mut Option<i64>,
-) -> anyhow::Result<()> {
-    let from = if let Some(seq) = *published {
-        seq
-    } else {
-        let seq = sqlx::query_scalar("select published_seq from relay").fetch_one(pool).await?;
-        *published = Some(seq);
-        seq
-    };
-    if from >= stamped {
-        return Ok(());
-    }
-    let events = log::read(pool, from, BATCH.min(stamped - from)).await.context("read the log")?;
-    let last = events.last().map_or(from, |event| event.seq);
-    let mut acks = Vec::with_capacity(events.len());
-    for event in events {
-        if !nats::can_carry(&event) {
-            // The others go on. Consumers see the gap and read what is there from the log.
-            tracing::error!(seq = event.seq, event.id = %event.id, "The bus cannot carry an event of the log");
-            continue;
-        }
-        let message = PublishMessage::build()
-            .payload(event.payload.clone().into())
-            .headers(nats::headers(service, &event))
-            .message_id(event.id.to_string())
-            .expected_stream(subject::stream(service));
-        acks.push((event.seq, js.send_publish(subject::event(service, &event.r#type), message).await?));
-    }
-    for (seq, ack) in acks {
-        if let Err(error) = ack.await {
-            // From where the table says, and not before the deployment has made the stream again if the server's storage is gone.
-            *published = None;
-            return Err(error).context("publish");
-        }
-        *published = Some(seq);
-    }
-    *published = Some(last);
-    sqlx::query("update relay set published_seq = greatest(published_seq, $1)")
-        .bind(published.unwrap_or(from))
-        .execute(pool)
-        .await
-        .context("remember what is published")?;
-    Ok(())
+    Ok(Some((i64::try_from(rows.len())?, at.date(), last)))
 }
 
 #[cfg(test)]
@@ -274,7 +263,7 @@ mod tests {
     use runtime::clock::from_proto;
     use testing::{Outcome, World};
 
-    use super::stamp;
+    use super::{ask_to_lead, give_back, renew, stamp};
     use crate::{log, outbox, pipeline};
 
     #[tokio::test]
@@ -285,15 +274,17 @@ mod tests {
         let mut open = pool.begin().await?;
         outbox::add(&mut open, &event(1)).await?;
         let mut conn = pool.acquire().await?;
+        let fence = ask_to_lead(&mut conn).await?.unwrap();
         outbox::add_all(&mut conn, &[event(2), event(3)]).await?;
         // Nobody waits for a transaction that is open: what it commits comes later in the log.
-        assert_eq!(stamp(&mut conn).await?.0, 2);
+        assert_eq!(stamp(&mut conn, fence).await?.unwrap().0, 2);
         let before = log::head(pool).await?.watermark_time.as_ref().and_then(from_proto).unwrap();
         open.commit().await?;
-        let (count, _, last) = stamp(&mut conn).await?;
+        let (count, _, last) = stamp(&mut conn, fence).await?.unwrap();
         assert_eq!((count, last), (1, 3));
         assert!(log::read(pool, 2, 1).await?[0].recorded_at > before, "and was recorded later");
-        assert_eq!(stamp(&mut conn).await?.0, 0);
+        assert!(stamp(&mut conn, fence).await?.is_none());
+        assert_eq!(renew(&mut conn, fence).await?.2, 3);
 
         let events = log::read(pool, 1, 10).await?;
         assert_eq!(events.iter().map(|event| event.seq).collect::<Vec<_>>(), [2, 3]);
@@ -303,6 +294,33 @@ mod tests {
         assert_eq!(log::head(pool).await?.seq, 3);
         let state = pipeline::state(&mut conn).await?;
         assert_eq!((state.stamped_seq, state.unstamped, state.dead_letters), (3, 0, 0));
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_leader_that_was_stopped_writes_nothing_once_another_leads() -> Outcome {
+        let world = World::new("statistics", &[]).await?;
+        let pool = &world.base.pool;
+        let (mut first, mut second) = (pool.acquire().await?, pool.acquire().await?);
+        let old = ask_to_lead(&mut first).await?.unwrap();
+        assert!(ask_to_lead(&mut second).await?.is_none(), "one leads");
+        outbox::add(&mut first, &PersonCorrected { case_id: "1".to_owned() }).await?;
+        assert!(stamp(&mut first, old).await?.is_some());
+
+        // It is stopped, and its lease runs out.
+        sqlx::query("update relay set held_until = clock_timestamp() - interval '1 microsecond'").execute(pool).await?;
+        let new = ask_to_lead(&mut second).await?.unwrap();
+        assert!(new > old);
+        outbox::add(&mut first, &PersonCorrected { case_id: "2".to_owned() }).await?;
+        assert!(renew(&mut first, old).await.is_err() && stamp(&mut first, old).await.is_err());
+        assert_eq!(log::head(pool).await?.seq, 1, "nothing was stamped");
+        assert_eq!(stamp(&mut second, new).await?.unwrap().2, 2);
+
+        // Who was replaced gives back nothing; who leads does, and is followed at once.
+        give_back(&mut first, old).await?;
+        assert!(ask_to_lead(&mut first).await?.is_none());
+        give_back(&mut second, new).await?;
+        assert!(ask_to_lead(&mut first).await?.is_some());
         Ok(())
     }
 }

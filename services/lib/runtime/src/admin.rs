@@ -2,10 +2,11 @@
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
+use anyhow::Context as _;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -13,7 +14,7 @@ use hyper_util::{
 };
 use tokio::net::TcpListener;
 
-use crate::{Shutdown, metrics, server, tls::Tls};
+use crate::{Shutdown, config::Common, mesh::Channel, metrics, server, tls::Tls};
 
 /// Says why the process cannot do its work now; `None` while it can.
 pub type Complaint = Arc<dyn Fn() -> BoxFuture<'static, Option<String>> + Send + Sync>;
@@ -39,6 +40,32 @@ pub fn serve(listener: TcpListener, tls: &Tls, complaint: Complaint, shutdown: &
             });
         }
     });
+}
+
+/// How long a process may take to answer the probe beside it.
+const ANSWERS: Duration = Duration::from_secs(4);
+
+/// Asks the process with these settings, on this machine, by its own certificate: a probe for where nothing listens without TLS.
+///
+/// # Errors
+/// When it does not answer, or complains.
+pub async fn ask(service: &str, common: &Common, path: &str) -> anyhow::Result<()> {
+    ask_at(service, &format!("127.0.0.1:{}", common.admin_listen.port()), common, path).await
+}
+
+/// The same of any process of the mesh at `host:port`.
+///
+/// # Errors
+/// When it does not answer, or complains.
+pub async fn ask_at(service: &str, address: &str, common: &Common, path: &str) -> anyhow::Result<()> {
+    let tls = Tls::load(&common.tls)?;
+    let channel = Channel::new(address, &format!("{service}.hersys.internal"), Arc::clone(&tls.client))?;
+    let request = Request::get(path).body(tonic::body::Body::empty())?;
+    let answer = tokio::time::timeout(ANSWERS, channel.send(request)).await.context("it does not answer in time")??;
+    let status = answer.status();
+    let said = answer.into_body().collect().await?.to_bytes();
+    anyhow::ensure!(status == StatusCode::OK, "{}", String::from_utf8_lossy(&said).trim());
+    Ok(())
 }
 
 async fn answer(request: Request<Incoming>, complaint: Complaint) -> Result<Response<Full<Bytes>>, Infallible> {

@@ -1,7 +1,8 @@
 //! Settings every process shares. Each is a flag and an environment variable; nothing else reads the environment.
 
-use std::{collections::HashMap, net::SocketAddr, path::PathBuf};
+use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf};
 
+use anyhow::Context as _;
 use clap::Args;
 
 /// Settings of every process of the mesh.
@@ -19,9 +20,13 @@ pub struct Common {
     #[command(flatten)]
     pub tls: TlsFiles,
 
-    /// The other services: `name=host:port`, separated by commas.
+    /// The other services: `name=host:port`, separated by commas. A name may have several addresses, and a host several replicas.
     #[arg(long, env = "HERSYS_UPSTREAMS", value_delimiter = ',', value_parser = upstream)]
     pub upstreams: Vec<(String, String)>,
+
+    /// A file with more of them, one a line, read again and again. For where no name server knows the replicas.
+    #[arg(long, env = "HERSYS_UPSTREAMS_FILE")]
+    pub upstreams_file: Option<PathBuf>,
 
     /// What to log, in `tracing`'s filter syntax.
     #[arg(long, env = "HERSYS_LOG", default_value = "info,sqlx=warn,async_nats=warn")]
@@ -42,9 +47,58 @@ pub struct Common {
 }
 
 impl Common {
-    /// The other services by name.
-    pub fn upstreams(&self) -> HashMap<String, String> {
-        self.upstreams.iter().cloned().collect()
+    /// Where the other services are.
+    pub fn upstreams(&self) -> Upstreams {
+        Upstreams { given: self.upstreams.clone(), file: self.upstreams_file.clone() }
+    }
+}
+
+/// Where the other services are.
+#[derive(Clone, Debug)]
+pub struct Upstreams {
+    /// Name and `host:port`.
+    pub given: Vec<(String, String)>,
+    /// A file with more of them.
+    pub file: Option<PathBuf>,
+}
+
+impl Upstreams {
+    /// The names of the services.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn names(&self) -> anyhow::Result<BTreeSet<String>> {
+        let told = match &self.file {
+            Some(file) => std::fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?,
+            None => String::new(),
+        };
+        Ok(self.all(&told).map(|(name, _)| name).collect())
+    }
+
+    /// The addresses of a service's replicas, as file and name server know them now.
+    ///
+    /// # Errors
+    /// When neither does.
+    pub async fn addresses(&self, service: &str) -> std::io::Result<Vec<SocketAddr>> {
+        let told = match &self.file {
+            Some(file) => tokio::fs::read_to_string(file).await?,
+            None => String::new(),
+        };
+        let mut found = Vec::new();
+        for (_, host) in self.all(&told).filter(|(name, _)| name == service) {
+            found.extend(tokio::net::lookup_host(host).await?);
+        }
+        found.sort_unstable();
+        found.dedup();
+        if found.is_empty() {
+            return Err(std::io::Error::other(format!("{service} has no address")));
+        }
+        Ok(found)
+    }
+
+    fn all(&self, told: &str) -> impl Iterator<Item = (String, String)> {
+        let told: Vec<_> = told.lines().filter_map(|line| upstream(line).ok()).collect();
+        self.given.iter().cloned().chain(told)
     }
 }
 

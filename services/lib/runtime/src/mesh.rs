@@ -1,39 +1,34 @@
-//! Calls to other services: hyper's pooled client over our own TLS connector.
+//! Calls to other services: to every replica that a service's name stands for, over our own TLS connector.
 //!
-//! tonic's `Channel` loses a request at every GOAWAY (each rolling restart); this client replays what was never sent.
+//! tonic's `Channel` loses a request at every GOAWAY (each rolling restart); hyper's pooled client replays what was never sent, and
+//! what a replica takes with it when it dies goes to another.
+
+mod connect;
+mod replicas;
 
 use std::{
     collections::HashMap,
+    fmt,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
-use http::{HeaderValue, Request, Response, Uri, uri};
-use hyper::{body::Incoming, rt};
-use hyper_util::{
-    client::legacy::{
-        Client,
-        connect::{Connected, Connection},
-    },
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-};
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, Uri, request, uri};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
 use rustls::{ClientConfig, pki_types::ServerName};
-use tokio::net::TcpStream;
-use tokio_rustls::{TlsConnector, client::TlsStream};
-use tonic::body::Body;
-use tower::Service;
+use tonic::{Status, body::Body};
+use tower::{BoxError, Service};
 
-use crate::{tls::Tls, trace};
+use crate::{config::Upstreams, tls::Tls, trace};
+use replicas::Replicas;
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// While calls are under way, the other end is asked this often whether it is still there.
-const PING: Duration = Duration::from_secs(2);
-/// One that does not answer that in time is given up, with its calls.
-const HUNG: Duration = Duration::from_secs(3);
+/// How often a request is sent at most, each time to another replica where there is one.
+const TRIES: usize = 3;
 
 /// The other services of the mesh, by name.
 #[derive(Clone)]
@@ -46,12 +41,14 @@ impl Mesh {
     ///
     /// # Errors
     /// When a name or an address is malformed.
-    pub fn new(tls: &Tls, upstreams: &HashMap<String, String>) -> anyhow::Result<Self> {
+    pub fn new(tls: &Tls, upstreams: &Upstreams) -> anyhow::Result<Self> {
         let channels = upstreams
-            .iter()
-            .map(|(name, address)| {
+            .names()?
+            .into_iter()
+            .map(|name| {
                 let server_name = format!("{name}.hersys.internal");
-                Ok((name.clone(), Channel::new(address, &server_name, Arc::clone(&tls.client))?))
+                let channel = Channel::to_service(upstreams, &name, &server_name, Arc::clone(&tls.client))?;
+                Ok((name, channel))
             })
             .collect::<anyhow::Result<_>>()?;
         Ok(Self { channels: Arc::new(channels) })
@@ -66,58 +63,124 @@ impl Mesh {
     }
 }
 
-/// A channel to one address, for the generated clients.
+/// A channel to a service, for the generated clients.
 #[derive(Clone)]
 pub struct Channel {
-    client: Client<Connector, Body>,
+    replicas: Arc<Replicas>,
     authority: uri::Authority,
 }
 
 impl Channel {
-    /// A channel to `host:port`, whose certificate must carry `server_name`.
+    /// A channel to `host:port`, whose certificate must carry `server_name`. Behind the host may be several replicas.
     ///
     /// # Errors
     /// When the address or the name is malformed.
     pub fn new(address: &str, server_name: &str, tls: Arc<ArcSwap<ClientConfig>>) -> anyhow::Result<Self> {
-        let connector = Connector {
-            address: Arc::from(address),
-            server_name: ServerName::try_from(server_name.to_owned()).context("parse the server name")?,
-            tls,
-        };
-        let client = Client::builder(TokioExecutor::new())
-            .http2_only(true)
-            .timer(TokioTimer::new())
-            .pool_timer(TokioTimer::new())
-            .http2_keep_alive_interval(PING)
-            .http2_keep_alive_timeout(HUNG)
-            .http2_initial_connection_window_size(8 << 20)
-            .http2_initial_stream_window_size(2 << 20)
-            .build(connector);
-        Ok(Self { client, authority: server_name.parse().context("parse the authority")? })
+        Self::to_any(&[address.to_owned()], server_name, tls)
     }
 
-    /// Sends a request as it is, with the channel's authority.
-    pub fn send(
-        &self,
-        mut request: Request<Body>,
-    ) -> impl Future<Output = Result<Response<Incoming>, hyper_util::client::legacy::Error>> + Send + use<> {
+    /// The same for replicas at several addresses.
+    ///
+    /// # Errors
+    /// When the name is malformed.
+    pub fn to_any(addresses: &[String], server_name: &str, tls: Arc<ArcSwap<ClientConfig>>) -> anyhow::Result<Self> {
+        let given = addresses.iter().map(|address| (server_name.to_owned(), address.clone())).collect();
+        Self::to_service(&Upstreams { given, file: None }, server_name, server_name, tls)
+    }
+
+    fn to_service(
+        upstreams: &Upstreams,
+        name: &str,
+        server_name: &str,
+        tls: Arc<ArcSwap<ClientConfig>>,
+    ) -> anyhow::Result<Self> {
+        let authority = server_name.parse().context("parse the authority")?;
+        let server_name = ServerName::try_from(server_name.to_owned()).context("parse the server name")?;
+        let replicas = Replicas::new(upstreams.clone(), name, server_name, tls);
+        Ok(Self { replicas: Arc::new(replicas), authority })
+    }
+
+    /// Sends a request as it is, with the channel's authority. A replica that cannot be reached is passed over; a request that may
+    /// have arrived is sent again only where its rule says that nothing happens twice.
+    ///
+    /// # Errors
+    /// When no replica answers.
+    pub async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>, Unanswered> {
+        Ok(self.try_send(request).await?)
+    }
+
+    async fn try_send(&self, request: Request<Body>) -> Result<Response<Incoming>, BoxError> {
+        let (parts, body) = request.into_parts();
+        // One message each: no RPC of the contract streams its request.
+        let body = body.collect().await?.to_bytes();
+        let repeatable = proto::rule(parts.uri.path()).is_some_and(proto::Rule::is_repeatable);
+        let mut tried = Vec::new();
+        loop {
+            let replica = self.replicas.choose(&tried).await?;
+            match replica.send(self.addressed(&parts, body.clone())?).await {
+                Ok(response) => {
+                    replica.answered();
+                    return Ok(response);
+                }
+                Err(error) => {
+                    let never_sent = error.is_connect();
+                    replica.failed();
+                    tried.push(replica.address());
+                    let again = tried.len() < TRIES && (never_sent || repeatable);
+                    if !again || (never_sent && !self.replicas.others(&tried).await) {
+                        return Err(error.into());
+                    }
+                }
+            }
+        }
+    }
+
+    fn addressed(&self, given: &request::Parts, body: Bytes) -> Result<Request<Body>, BoxError> {
         let mut parts = uri::Parts::default();
         parts.scheme = Some(uri::Scheme::HTTPS);
         parts.authority = Some(self.authority.clone());
-        parts.path_and_query = request.uri().path_and_query().cloned();
-        if let Ok(uri) = Uri::from_parts(parts) {
-            *request.uri_mut() = uri;
-        }
+        parts.path_and_query = given.uri.path_and_query().cloned();
+        let mut request = Request::new(Body::new(Full::new(body)));
+        *request.method_mut() = given.method.clone();
+        *request.uri_mut() = Uri::from_parts(parts)?;
+        *request.version_mut() = given.version;
+        request.headers_mut().clone_from(&given.headers);
         if let Ok(value) = HeaderValue::from_str(&trace::current().header()) {
             request.headers_mut().insert(trace::HEADER, value);
         }
-        self.client.request(request)
+        Ok(request)
+    }
+}
+
+/// No replica answered. For generated clients it is UNAVAILABLE.
+#[derive(Debug)]
+pub struct Unanswered {
+    why: BoxError,
+    status: Status,
+}
+
+impl From<BoxError> for Unanswered {
+    fn from(why: BoxError) -> Self {
+        Self { why, status: Status::unavailable("no answer") }
+    }
+}
+
+impl fmt::Display for Unanswered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no answer: {}", self.why)
+    }
+}
+
+impl std::error::Error for Unanswered {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        // tonic takes the first status it finds among the sources.
+        Some(&self.status)
     }
 }
 
 impl Service<Request<Body>> for Channel {
     type Response = Response<Incoming>;
-    type Error = hyper_util::client::legacy::Error;
+    type Error = Unanswered;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
@@ -125,71 +188,7 @@ impl Service<Request<Body>> for Channel {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        Box::pin(self.send(request))
-    }
-}
-
-#[derive(Clone)]
-struct Connector {
-    address: Arc<str>,
-    server_name: ServerName<'static>,
-    tls: Arc<ArcSwap<ClientConfig>>,
-}
-
-impl Service<Uri> for Connector {
-    type Response = Io;
-    type Error = std::io::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Io, std::io::Error>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _: Uri) -> Self::Future {
         let this = self.clone();
-        Box::pin(async move {
-            let connect = async {
-                let tcp = TcpStream::connect(&*this.address).await?;
-                tcp.set_nodelay(true)?;
-                TlsConnector::from(this.tls.load_full()).connect(this.server_name, tcp).await
-            };
-            let tls = tokio::time::timeout(CONNECT_TIMEOUT, connect).await??;
-            if tls.get_ref().1.alpn_protocol() != Some(b"h2") {
-                return Err(std::io::Error::other("the server does not speak HTTP/2"));
-            }
-            Ok(Io(TokioIo::new(tls)))
-        })
-    }
-}
-
-struct Io(TokioIo<TlsStream<TcpStream>>);
-
-impl Connection for Io {
-    fn connected(&self) -> Connected {
-        Connected::new().negotiated_h2()
-    }
-}
-
-impl rt::Read for Io {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: rt::ReadBufCursor<'_>,
-    ) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buf)
-    }
-}
-
-impl rt::Write for Io {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
+        Box::pin(async move { this.send(request).await })
     }
 }

@@ -149,6 +149,13 @@ async fn open(
     Some(Connection { io, peer: Peer { service, address }, silence: Some(silence), turned_away, _place: place })
 }
 
+/// An age, or by chance up to a third less.
+pub fn jittered(age: Duration) -> Duration {
+    let mut random = [0; 1];
+    let _ = getrandom::fill(&mut random);
+    age * 2 / 3 + age / 3 * u32::from(random[0]) / 255
+}
+
 /// Serves gRPC until shutdown.
 ///
 /// # Errors
@@ -180,7 +187,7 @@ where
         .http2_keepalive_interval(Some(Duration::from_secs(20)))
         .http2_keepalive_timeout(Some(Duration::from_secs(5)))
         // Age without a grace period: with one, tonic never announces the end and cuts calls under way.
-        .max_connection_age(Duration::from_mins(20))
+        .max_connection_age(jittered(Duration::from_mins(20)))
         .layer(layer)
         .add_routes(routes)
         .serve_with_incoming_shutdown(Incoming(connections), async move { stop.requested().await })

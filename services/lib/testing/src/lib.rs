@@ -20,7 +20,7 @@ use data::{Event, Failure, Projection, outbox::Wake};
 use prost::{Message, Name};
 use runtime::{
     Clock, Pulses, Shutdown,
-    config::TlsFiles,
+    config::{TlsFiles, Upstreams},
     mesh::Mesh,
     problem::{self, Language},
     server::Peer,
@@ -267,7 +267,8 @@ impl Stack {
             cert: file(format!("{service}.pem")),
             key: file(format!("{service}.key")),
         })?;
-        let upstreams = self.services.iter().map(|(name, service)| (name.clone(), service.address.clone())).collect();
+        let given = self.services.iter().map(|(name, service)| (name.clone(), service.address.clone())).collect();
+        let upstreams = Upstreams { given, file: None };
         Mesh::new(&tls, &upstreams)
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use access::{OrganisationId, classes};
 use audit::{Act, Actor};
-use data::outbox;
+use data::{outbox, pool};
 use proto::{notification::NotificationForwarded, registry::Relation};
 use sqlx::PgConnection;
 
@@ -16,6 +16,7 @@ use crate::service::Notifications;
 const EVERY: Duration = Duration::from_secs(30);
 /// The most notifications passed on in one transaction.
 const BATCH: i64 = 200;
+
 /// Passes on until the process is to stop. Several processes may: each takes what the others do not.
 pub(crate) fn start_passing_on(notifications: &Notifications) {
     let (notifications, stop) = (notifications.clone(), notifications.base.shutdown.clone());
@@ -42,7 +43,7 @@ async fn pass(notifications: &Notifications) -> sqlx::Result<usize> {
     let mut passed = 0;
     for from in base.directory.centres_that_do_not_receive(now) {
         let Some(to) = base.directory.successor(from, now) else { continue };
-        let mut tx = base.pool.begin().await?;
+        let mut tx = pool::begin_task(&base.pool).await?;
         for mut notification in store::lock_unread(&mut tx, from, BATCH).await? {
             notification.forward(to.id, to.prefecture, now);
             store::save(&mut tx, &notification).await?;

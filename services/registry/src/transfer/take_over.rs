@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use access::{CaseId, OrganisationId};
+use data::pool;
 use proto::{
     identity::OrganisationChanged,
     registry::{Relation, TransferState},
@@ -51,7 +52,7 @@ pub(crate) async fn pass(registry: &Registry) -> sqlx::Result<usize> {
     for from in base.directory.centres_that_are_over(now) {
         let Some(to) = base.directory.successor(from, now) else { continue };
         let prefecture = base.directory.prefecture(to.prefecture);
-        let mut tx = base.pool.begin().await?;
+        let mut tx = pool::begin_task(&base.pool).await?;
         let cases = case::lock_open_of(&mut tx, from, BATCH).await?;
         let ids: Vec<CaseId> = cases.iter().map(|case| case.id).collect();
         for mut case in cases {

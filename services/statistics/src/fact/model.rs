@@ -155,9 +155,10 @@ impl Area {
         }
     }
 
-    /// Whether the caller's organisation has jurisdiction over the people of its area, and knows them anyway.
+    /// Whether the caller's organisation has jurisdiction over the people of its area: by the Infectious Diseases Control Law (感染症法)
+    /// the centre, the city, the prefecture, and the ministry for the nation. Everybody else only lives or works there.
     pub(crate) fn is_own(caller: &Caller) -> bool {
-        matches!(caller.kind, Kind::HealthCentre | Kind::City | Kind::Prefecture)
+        matches!(caller.kind, Kind::HealthCentre | Kind::City | Kind::Prefecture | Kind::Ministry)
     }
 
     pub(crate) fn prefecture(self) -> Option<u8> {

@@ -3,4 +3,5 @@
 mod bus;
 mod filings;
 mod processes;
+mod replicas;
 mod stalls;

@@ -1,5 +1,6 @@
 //! The laws of the house, read from its files.
 
+mod chart;
 mod dependencies;
 mod house;
 mod threat_model;

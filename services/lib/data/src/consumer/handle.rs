@@ -11,7 +11,7 @@ use super::{
     BATCH, Consumer, LONGEST, Projection, RETRY, cursor,
     failure::{Failure, chain, is_of_the_data, reason_of},
 };
-use crate::{Event, dead_letter};
+use crate::{Event, dead_letter, pool};
 
 /// An event that fails this often while the database answers is set aside.
 const TRIES: u32 = 3;
@@ -74,7 +74,7 @@ impl<P: Projection> Consumer<P> {
             };
             if let Some(reason) = reason {
                 tracing::error!(source = self.projection.source(), event.id = %event.id, reason, "Set an event aside");
-                let mut tx = self.pool.begin().await?;
+                let mut tx = pool::begin_task(&self.pool).await?;
                 if cursor::advance(&mut tx, self.projection.source(), std::slice::from_ref(event)).await? {
                     dead_letter::add(&mut tx, self.projection.source(), event, &reason).await?;
                 }
@@ -90,7 +90,7 @@ impl<P: Projection> Consumer<P> {
         let began = SystemTime::now();
         let work = async {
             let fetched = self.projection.fetch(batch).await?;
-            let mut tx = self.pool.begin().await?;
+            let mut tx = pool::begin_task(&self.pool).await?;
             if cursor::advance(&mut tx, self.projection.source(), batch).await? {
                 self.projection.apply(&mut tx, batch, &fetched).await?;
             }

@@ -4,11 +4,12 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use bytes::Bytes;
-use client::Client;
+use client::Session;
 use e2e::{Gateway, Refused as _, World, file, filing, form, person};
 use http::Request;
 use http_body_util::StreamBody;
-use hyper::body::Frame;
+use hyper::{body::Frame, client::conn::http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use proto::{
     identity::{GetJwksRequest, RefreshTokensRequest, Role},
     registry::ListCasesRequest,
@@ -30,24 +31,28 @@ use crate::Outcome;
 const REFRESH: &str = "/hersys.identity.v1.SessionService/RefreshTokens";
 const FILE: &str = "/hersys.notification.v1.FilingService/FileNotification";
 
-/// Begins calls whose bodies never come, and keeps them open.
-fn send_nothing(client: &Client, path: &str, calls: usize) -> JoinSet<()> {
+/// Begins calls over HTTP/2 whose bodies never come, and keeps them open.
+async fn send_nothing(
+    gateway: &Gateway,
+    session: Option<&Session>,
+    path: &str,
+    calls: usize,
+) -> anyhow::Result<JoinSet<()>> {
+    let tls = handshake(gateway, IpAddr::from([127, 0, 0, 1]), b"", b"h2").await?;
+    let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(tls)).await?;
     let mut open = JoinSet::new();
+    open.spawn(async move { drop(connection.await) });
     for _ in 0..calls {
         let nothing = StreamBody::new(futures::stream::pending::<Result<Frame<Bytes>, Status>>());
-        let mut request = Request::post(path).header("content-type", "application/grpc").header("te", "trailers");
-        if let Some(session) = client.session() {
+        let uri = format!("https://{}{path}", gateway.address());
+        let mut request = Request::post(uri).header("content-type", "application/grpc").header("te", "trailers");
+        if let Some(session) = session {
             request = request.header("authorization", format!("Bearer {}", session.access_token));
         }
-        let client = client.clone();
-        open.spawn(async move {
-            if let Ok(request) = request.body(Body::new(nothing)) {
-                let answered = client.channel().send(request).await;
-                drop(answered);
-            }
-        });
+        let (request, mut sender) = (request.body(Body::new(nothing))?, sender.clone());
+        open.spawn(async move { drop(sender.send_request(request).await) });
     }
-    open
+    Ok(open)
 }
 
 fn reason(status: &Status) -> String {
@@ -56,13 +61,22 @@ fn reason(status: &Status) -> String {
 
 /// A connection to a gateway from an address of this machine, in HTTP/1.1.
 async fn connect(gateway: &Gateway, from: IpAddr, preamble: &[u8]) -> anyhow::Result<TlsStream<TcpStream>> {
+    handshake(gateway, from, preamble, b"http/1.1").await
+}
+
+async fn handshake(
+    gateway: &Gateway,
+    from: IpAddr,
+    preamble: &[u8],
+    protocol: &[u8],
+) -> anyhow::Result<TlsStream<TcpStream>> {
     let socket = TcpSocket::new_v4()?;
     socket.bind((from, 0).into())?;
     let address = gateway.address();
     let mut tcp = socket.connect(address.parse().context("the gateway's address")?).await?;
     tcp.write_all(preamble).await?;
     let mut config = tls::client_of(&gateway.ca())?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![protocol.to_vec()];
     Ok(TlsConnector::from(Arc::new(config)).connect(ServerName::try_from("localhost")?, tcp).await?)
 }
 
@@ -85,8 +99,8 @@ async fn who_sends_no_body_takes_nobodys_place() -> Outcome {
     let greedy = gateway.client()?.with_session(greedy.session().context("signed in")?.clone());
 
     // Strangers, many more than there are places; and one account.
-    let strangers = send_nothing(&gateway.client()?, REFRESH, 60);
-    let account = send_nothing(&greedy, FILE, 20);
+    let strangers = send_nothing(&gateway, None, REFRESH, 60).await?;
+    let account = send_nothing(&gateway, greedy.session(), FILE, 20).await?;
     let refused = async || greedy.cases().list_cases(greedy.request(ListCasesRequest::default())).await;
     e2e::eventually("the account has its calls under way", Duration::from_secs(10), async || {
         Ok(refused().await.is_err_and(|status| reason(&status) == "QUOTA_EXCEEDED"))
@@ -194,7 +208,7 @@ async fn filings_go_on_while_twenty_addresses_do_their_worst_at_default_limits()
     let head = format!(
         "POST {REFRESH} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/grpc\r\ntransfer-encoding: chunked\r\n\r\n"
     );
-    let mut held = Vec::new();
+    let mut attack = Vec::new();
     for round in 0..20 {
         for address in 41..61 {
             let mut connection = connect(&gateway, IpAddr::from([127, 0, 0, address]), b"").await?;
@@ -202,7 +216,7 @@ async fn filings_go_on_while_twenty_addresses_do_their_worst_at_default_limits()
             if round % 2 == 0 {
                 connection.write_all(head.as_bytes()).await?;
             }
-            held.push(connection);
+            attack.push(connection);
         }
     }
     let under_attack = slowest().await?;
@@ -211,6 +225,6 @@ async fn filings_go_on_while_twenty_addresses_do_their_worst_at_default_limits()
         "{under_attack:?} under attack, {baseline:?} before"
     );
     clinic.sign_ins().get_jwks(GetJwksRequest {}).await?;
-    drop(held);
+    drop(attack);
     Ok(())
 }

@@ -111,7 +111,7 @@ async fn while_identity_is_silent_nobody_is_turned_away_as_a_stranger(world: &mu
     assert_eq!(filed, 20, "filings go on");
     let odd: Vec<_> = answers.iter().filter(|code| !matches!(code, Code::Ok | Code::Unavailable)).collect();
     assert!(odd.is_empty(), "a good token was answered {odd:?}");
-    assert!(answers.contains(&Code::Ok), "the restarted gateway serves");
+    assert_eq!(answers.last(), Some(&Code::Ok), "the restarted gateway serves");
     world.stack.wait_until_ready(Duration::from_mins(1)).await
 }
 

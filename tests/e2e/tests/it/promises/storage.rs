@@ -79,7 +79,7 @@ async fn who_serves_cannot_make_or_change_a_stream() -> Outcome {
     let url = format!("tls://127.0.0.1:{}", world.stack.nats.port);
     let make = async |name: &str| {
         let bus = data::nats::connect(&url, name, &world.stack.tls(name)?).await?;
-        let made = tokio::time::timeout(Duration::from_secs(2), data::nats::make_stream(&bus, "statistics")).await;
+        let made = tokio::time::timeout(Duration::from_secs(2), data::nats::make_stream(&bus, "statistics", 1)).await;
         Ok::<_, anyhow::Error>(matches!(made, Ok(Ok(()))))
     };
     assert!(!make("statistics").await?, "a service changes its own stream");

@@ -1,0 +1,68 @@
+//! What the chart says of the mesh, against what the code does.
+
+use std::{collections::BTreeSet, fs};
+
+use anyhow::Context as _;
+use devstack::nats::LISTENS_TO;
+
+use crate::Outcome;
+
+/// Caller and callee.
+type Call = (String, String);
+
+#[test]
+fn the_calls_of_the_chart_are_those_of_the_code() -> Outcome {
+    let values = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../charts/hersys/values.yaml"))?;
+    let (_, block) = values.split_once("\ncalls:\n").context("values.yaml has no calls")?;
+    let mut told = BTreeSet::new();
+    for line in block.lines().take_while(|line| line.starts_with("  ")) {
+        let (caller, callees) = line.trim().split_once(": [").context("a line is `caller: [callee, …]`")?;
+        for callee in callees.trim_end_matches(']').split(", ").filter(|callee| !callee.is_empty()) {
+            told.insert((caller.to_owned(), callee.to_owned()));
+        }
+    }
+    assert_eq!(told, made());
+    Ok(())
+}
+
+/// A file below `k8s/base`.
+fn platform(file: &str) -> anyhow::Result<String> {
+    let path = format!("{}/../../k8s/base/{file}", env!("CARGO_MANIFEST_DIR"));
+    fs::read_to_string(&path).with_context(|| format!("read {path}"))
+}
+
+#[test]
+fn database_and_bus_of_the_platform_let_in_whom_the_development_stack_lets_in() -> Outcome {
+    let hint = "hersys-devstack bus-users > k8s/base/bus/users.conf";
+    assert_eq!(platform("bus/users.conf")?, devstack::nats::authorization()?, "{hint}");
+    let database = platform("database/cluster.yaml")?;
+    let listed = |line: &str| database.lines().any(|told| told.trim() == format!("- {line}"));
+    let missing: Vec<String> = devstack::postgres::databases()
+        .into_iter()
+        .chain(proto::SERVICES.iter().flat_map(|service| devstack::postgres::identities(service)))
+        .filter(|line| !listed(line))
+        .collect();
+    assert!(missing.is_empty(), "cluster.yaml lacks {missing:?}");
+    let roles = database.lines().filter(|line| line.trim().starts_with("- mesh ")).count();
+    assert_eq!(roles, 2 * proto::SERVICES.len(), "and nobody besides");
+    Ok(())
+}
+
+/// The gateway calls everybody, everybody asks identity for its keys, a listener reads the log of whom it listens to, and the contract
+/// says who may call what is between services.
+fn made() -> BTreeSet<Call> {
+    let call = |caller: &str, callee: &str| (caller.to_owned(), callee.to_owned());
+    let mut calls = BTreeSet::new();
+    for service in proto::SERVICES {
+        calls.insert(call("gateway", service));
+        calls.insert(call(service, "identity"));
+    }
+    for (listener, sources) in LISTENS_TO {
+        calls.extend(sources.iter().map(|source| call(listener, source)));
+    }
+    let between = proto::rules().filter(|rule| proto::SERVICES.contains(&rule.package.as_str()));
+    for rule in between {
+        calls.extend(rule.peers.iter().map(|peer| call(peer, &rule.package)));
+    }
+    calls
+}
