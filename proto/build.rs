@@ -38,12 +38,6 @@ fn main() -> Result<(), Box<dyn Error>> {
         .enum_attribute(".", "#[derive(Debug)]")
         .out_dir(&out)
         .compile_fds_with_config(set, config)?;
-
-    // The wire format of traces. Not part of the contract: neither described nor reflected.
-    let otlp = protox::compile(["opentelemetry/proto/collector/trace/v1/trace_service.proto"], ["vendor"])?;
-    let folder = out.join("otlp");
-    fs::create_dir_all(&folder)?;
-    tonic_prost_build::configure().build_transport(false).include_file("mod.rs").out_dir(&folder).compile_fds(otlp)?;
     Ok(())
 }
 

@@ -41,12 +41,6 @@ packages! {
     statistics => "hersys.statistics.v1",
 }
 
-mod otlp_tree {
-    include!(concat!(env!("OUT_DIR"), "/otlp/mod.rs"));
-}
-/// OTLP, the wire format of traces.
-pub use otlp_tree::opentelemetry::proto as otlp;
-
 /// The services with a database, in the order they start. Each answers the RPCs of the package of its name, and those of
 /// `operations` for itself.
 pub const SERVICES: &[&str] = &["identity", "registry", "notification", "followup", "beds", "statistics"];

@@ -150,7 +150,10 @@ def some_values(dice: random.Random) -> list[str]:
     arguments = []
     for key in chosen:
         value = str(dice.choice(toggles[key]))
-        arguments += ["--set-string" if key in text else "--set", f"{key}={value}"]
+        if value == "{}":
+            arguments += ["--set-json", f"{key}=[]"]
+        else:
+            arguments += ["--set-string" if key in text else "--set", f"{key}={value}"]
     return [*values_of(dice.choice(sorted(PROFILES))), *arguments]
 
 

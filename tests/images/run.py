@@ -29,6 +29,9 @@ mount --make-rprivate /
 mount --bind {root} {root}
 mount --bind {run} {root}{run}
 mount --bind {font} {root}{font}
+# As every container runtime gives them.
+mount --bind /dev {root}/dev
+mount -t proc proc {root}/proc
 mount -o remount,bind,ro {root}
 exec chroot --userspec={uid}:{uid} {root} /{service} "$@"' {service} "$@"
 """
@@ -77,7 +80,8 @@ def main() -> None:
             sys.exit(f"images: {service} would run as {config['config']['User']}")
         if [path.name for path in root.iterdir() if path.is_file()] != [service]:
             sys.exit(f"images: {service} holds more than its program")
-        (root / str(run).lstrip("/")).mkdir(parents=True)
+        for folder in ("dev", "proc", str(run).lstrip("/")):
+            (root / folder).mkdir(parents=True)
         place = root / str(font).lstrip("/")
         place.parent.mkdir(parents=True, exist_ok=True)
         place.touch()
@@ -89,7 +93,9 @@ def main() -> None:
     stack = [str(programs / "hersys-devstack"), "--tools", str(told.tools), "--run", str(run)]
     try:
         began = time.monotonic()
-        subprocess.run([*stack, "up", "--port", "0"], check=True, stderr=subprocess.DEVNULL)
+        up = subprocess.run([*stack, "up", "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        if up.returncode != 0:
+            sys.exit(f"images: the mesh does not come up:\n{up.stdout}")
         print(f"  the mesh of images is up after {time.monotonic() - began:.1f} s")
         described = json.loads((run / "stack.json").read_text())
         for name, process in described["services"].items():

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    io::Write as _,
     path::{Path, PathBuf},
     process::{Command, ExitCode},
     time::Instant,
@@ -93,7 +94,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Action::BusUsers => {
-            print!("{}", devstack::nats::authorization()?);
+            std::io::stdout().write_all(devstack::nats::authorization()?.as_bytes())?;
             Ok(ExitCode::SUCCESS)
         }
         Action::RotateCertificates => {

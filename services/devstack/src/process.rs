@@ -43,8 +43,10 @@ pub fn is_alive(pid: u32, program: &str) -> bool {
             // In the middle of `exec`, or a zombie (ended and not yet reaped).
             return fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "));
         }
-        let first = line.split(|byte| *byte == 0).next().unwrap_or_default();
-        Path::new(&*String::from_utf8_lossy(first)).file_name().is_some_and(|name| name.to_string_lossy() == program)
+        // Or a script that is about to become it.
+        line.split(|byte| *byte == 0).any(|argument| {
+            Path::new(&*String::from_utf8_lossy(argument)).file_name().is_some_and(|name| name == program)
+        })
     })
 }
 
@@ -135,7 +137,7 @@ pub fn free_port() -> anyhow::Result<u16> {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     const FIRST: u16 = 20_000;
     const PORTS: u16 = 12_000;
-    let start = u16::try_from(std::process::id() % 500)? * 24;
+    let start = u16::try_from(std::process::id() % 240)? * 50;
     for _ in 0..PORTS {
         let port = FIRST + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % PORTS;
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {

@@ -17,7 +17,7 @@ use proto::Rule;
 use runtime::{
     Clock, Shutdown, admin, layers,
     mesh::{Channel, Mesh},
-    metrics::{RPC_SECONDS, RPCS, RpcLabels, RpcName},
+    metrics::{self, RPCS, RpcLabels},
     spans::{self, SpanKind, Told},
     trace::{self, TraceContext},
 };
@@ -116,7 +116,7 @@ impl Gateway {
         };
         let status = u32::try_from(i32::from(code)).unwrap_or(2);
         RPCS.get_or_create(&RpcLabels { rpc: rpc.to_owned(), status }).inc();
-        RPC_SECONDS.get_or_create(&RpcName { rpc: rpc.to_owned() }).observe(started.elapsed().as_secs_f64());
+        metrics::observe(rpc, started.elapsed().as_secs_f64());
         let code = i32::from(code);
         let kind = SpanKind::Server;
         let told = Told { name: rpc, kind, started: began, status: Some(code), failed: layers::is_fault(code) };

@@ -20,10 +20,11 @@ use hyper_util::{
 };
 use runtime::{
     Clock, Shutdown, admin,
-    mesh::{Channel, Mesh},
+    mesh::Mesh,
     server::{self, Entrance},
     spans,
     tls::Tls,
+    trace,
 };
 use tokio::{net::TcpListener, sync::Notify};
 
@@ -43,9 +44,9 @@ const FAREWELL: Duration = Duration::from_secs(2);
 pub async fn run(settings: Settings, shutdown: Shutdown) -> anyhow::Result<()> {
     let tls = Tls::load(&settings.common.tls)?;
     tls.follow_files(&shutdown);
+    trace::sample(settings.common.traces);
     if let Some(collector) = &settings.common.otlp {
-        let channel = Channel::new(collector, "otel.hersys.internal", Arc::clone(&tls.client))?;
-        spans::start("gateway", channel, &shutdown);
+        spans::start("gateway", collector, &tls, &shutdown)?;
     }
     let mesh = Mesh::new(&tls, &settings.common.upstreams())?;
     let keys_file = settings.common.keys_file.clone();

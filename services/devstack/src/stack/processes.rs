@@ -63,6 +63,8 @@ impl Stack {
     /// # Errors
     /// When it cannot be started.
     pub fn start(&mut self, name: &str) -> anyhow::Result<()> {
+        // It reads them first of all.
+        self.write_upstreams()?;
         let mut command = self.command(name)?;
         let process = self.services.get_mut(name).with_context(|| format!("there is no process {name}"))?;
         process.pid = process::start(&mut command, &process.log)?;
@@ -185,6 +187,14 @@ impl Stack {
             bail!("{name} migrate failed: {}", String::from_utf8_lossy(&done.stderr).trim());
         }
         Ok(())
+    }
+
+    /// Runs the probe of a process (`healthcheck` or `livecheck`), as a kubelet does.
+    ///
+    /// # Errors
+    /// When the program cannot be run.
+    pub fn probe(&self, name: &str, word: &str) -> anyhow::Result<bool> {
+        Ok(self.command(name)?.arg(word).output().with_context(|| format!("run {name} {word}"))?.status.success())
     }
 
     /// Waits until every process says that it is ready, the gateway last.

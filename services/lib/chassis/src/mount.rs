@@ -8,12 +8,7 @@ use clap::Args;
 use data::{Consumer, Projection, consumer::Listening, nats, outbox::Wake, pool, pool::Database, relay, retention};
 use futures::FutureExt as _;
 use runtime::{
-    Clock, Pulses, Shutdown, admin,
-    config::Common,
-    layers::Standard,
-    mesh::{Channel, Mesh},
-    server, spans,
-    tls::Tls,
+    Clock, Pulses, Shutdown, admin, config::Common, layers::Standard, mesh::Mesh, server, spans, tls::Tls, trace,
 };
 use sqlx::{PgConnection, PgPool, migrate::Migrator};
 use tokio::net::TcpListener;
@@ -61,9 +56,9 @@ impl<Own: Args> Mount<Own> {
         let Settings { common, kek_file, own, .. } = settings;
         let tls = Tls::load(&common.tls)?;
         tls.follow_files(&shutdown);
+        trace::sample(common.traces);
         if let Some(collector) = &common.otlp {
-            let channel = Channel::new(collector, "otel.hersys.internal", Arc::clone(&tls.client))?;
-            spans::start(service, channel, &shutdown);
+            spans::start(service, collector, &tls, &shutdown)?;
         }
         let migrations = set(migrations);
         let (pool, vault, signer, directory) = pool::patiently(&shutdown, || async {

@@ -37,6 +37,10 @@ pub struct Common {
     #[arg(long, env = "HERSYS_OTLP")]
     pub otlp: Option<String>,
 
+    /// The share of traces that begin here and are told, from 0 to 1. Who calls with a trace decides for it.
+    #[arg(long, env = "HERSYS_TRACES", default_value_t = 1.0)]
+    pub traces: f64,
+
     /// File in which identity's public keys are kept, so that a process that starts while identity is away knows them.
     #[arg(long, env = "HERSYS_KEYS_FILE")]
     pub keys_file: Option<PathBuf>,

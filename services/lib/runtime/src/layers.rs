@@ -15,7 +15,7 @@ use tower::{Layer, Service};
 use tracing::Instrument as _;
 
 use crate::{
-    metrics::{RPC_SECONDS, RPCS, RpcLabels, RpcName},
+    metrics::{self, RPCS, RpcLabels},
     problem::{self, Violation},
     spans::{self, SpanKind, Told},
     trace::{self, TraceContext},
@@ -80,7 +80,7 @@ where
             let response = told_as_bad_input(response);
             let status = Status::from_header_map(response.headers()).map_or(0, |s| i32::from(s.code()));
             RPCS.get_or_create(&RpcLabels { rpc: rpc.to_owned(), status: u32::try_from(status).unwrap_or(2) }).inc();
-            RPC_SECONDS.get_or_create(&RpcName { rpc: rpc.to_owned() }).observe(started.elapsed().as_secs_f64());
+            metrics::observe(rpc, started.elapsed().as_secs_f64());
             let kind = SpanKind::Server;
             let told = Told { name: rpc, kind, started: began, status: Some(status), failed: is_fault(status) };
             spans::record(context, parent, &told);

@@ -178,6 +178,19 @@ impl std::error::Error for Unanswered {
     }
 }
 
+/// A connector to one host, looked up at every connection, for clients that keep a connection of their own.
+pub(crate) fn connector_to(
+    address: &str,
+    server_name: &str,
+    tls: &Tls,
+) -> anyhow::Result<
+    impl Service<Uri, Response = connect::Io, Error = std::io::Error, Future: Send> + Clone + Send + use<>,
+> {
+    let (address, tls) = (address.to_owned(), Arc::clone(&tls.client));
+    let server_name = ServerName::try_from(server_name.to_owned()).context("parse the server name")?;
+    Ok(tower::service_fn(move |_: Uri| connect::open(address.clone(), server_name.clone(), tls.load_full())))
+}
+
 impl Service<Request<Body>> for Channel {
     type Response = Response<Incoming>;
     type Error = Unanswered;

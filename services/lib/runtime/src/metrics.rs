@@ -5,13 +5,13 @@ use std::sync::{LazyLock, Mutex};
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{
-        counter::Counter,
-        family::Family,
-        gauge::Gauge,
-        histogram::{Histogram, exponential_buckets},
+        counter::Counter, exemplar::HistogramWithExemplars, family::Family, gauge::Gauge,
+        histogram::exponential_buckets,
     },
     registry::Registry,
 };
+
+use crate::trace;
 
 static REGISTRY: LazyLock<Mutex<Registry>> = LazyLock::new(|| Mutex::new(Registry::with_prefix("hersys")));
 
@@ -19,9 +19,9 @@ static REGISTRY: LazyLock<Mutex<Registry>> = LazyLock::new(|| Mutex::new(Registr
 pub static RPCS: LazyLock<Family<RpcLabels, Counter>> =
     LazyLock::new(|| register("rpcs", "Calls by RPC and gRPC status", Family::default()));
 
-/// How long calls took until their headers were ready.
-pub static RPC_SECONDS: LazyLock<Family<RpcName, Histogram>> = LazyLock::new(|| {
-    let buckets = || Histogram::new(exponential_buckets(0.000_5, 2.0, 15));
+/// How long calls took until their headers were ready. Each bucket names a trace that fell into it (exemplar).
+static RPC_SECONDS: LazyLock<Family<RpcName, HistogramWithExemplars<OfTrace>>> = LazyLock::new(|| {
+    let buckets = || HistogramWithExemplars::new(exponential_buckets(0.000_5, 2.0, 15));
     register("rpc_seconds", "Seconds until the response headers", Family::new_with_constructor(buckets))
 });
 
@@ -48,6 +48,19 @@ pub static CERTIFICATE_ENDS: LazyLock<Gauge> = LazyLock::new(|| {
     register("certificate_ends_seconds", "Unix time at which the process's certificate expires", Gauge::default())
 });
 
+/// Counts a call that took so long, as one of the trace that it runs in.
+pub fn observe(rpc: &str, seconds: f64) {
+    let here = trace::current();
+    let of = here.is_sampled().then(|| OfTrace { trace_id: here.trace_id() });
+    RPC_SECONDS.get_or_create(&RpcName { rpc: rpc.to_owned() }).observe(seconds, of, None);
+}
+
+/// The label of an exemplar.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfTrace {
+    trace_id: String,
+}
+
 /// Labels of [`RPCS`].
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct RpcLabels {
@@ -59,9 +72,9 @@ pub struct RpcLabels {
 
 /// Labels of [`RPC_SECONDS`].
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-pub struct RpcName {
+struct RpcName {
     /// The path of the RPC.
-    pub rpc: String,
+    rpc: String,
 }
 
 /// Labels of [`LAG`].

@@ -1,56 +1,80 @@
-//! Spans for an OTLP collector, sent over the mesh's own TLS. A slow collector loses spans; no call waits for it.
-//!
-//! The SDK cannot use trace ids made elsewhere, so this module builds the OTLP messages itself.
+//! Spans for an OTLP collector, by OpenTelemetry's SDK, over the mesh's own TLS. A slow collector loses spans; no call waits for it.
 
 use std::{
-    sync::OnceLock,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    borrow::Cow,
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime},
 };
 
-pub use proto::otlp::trace::v1::span::SpanKind;
-use proto::otlp::{
-    collector::trace::v1::{ExportTraceServiceRequest, trace_service_client::TraceServiceClient},
-    common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value::Value},
-    resource::v1::Resource,
-    trace::v1::{ResourceSpans, ScopeSpans, Span, Status, status::StatusCode},
+use anyhow::Context as _;
+pub use opentelemetry::trace::SpanKind;
+use opentelemetry::{InstrumentationScope, KeyValue, trace::Status};
+use opentelemetry_otlp::{SpanExporter, WithTonicConfig as _};
+use opentelemetry_sdk::{
+    Resource,
+    error::OTelSdkResult,
+    trace::{BatchConfigBuilder, BatchSpanProcessor, SpanData, SpanEvents, SpanLinks, SpanProcessor as _},
 };
-use tokio::{
-    sync::mpsc,
-    time::{MissedTickBehavior, interval, timeout},
-};
+use tonic::transport::Endpoint;
 
-use crate::{Shutdown, mesh::Channel, metrics, trace::TraceContext};
+use crate::{Shutdown, mesh, metrics, tls::Tls, trace::TraceContext};
 
-/// The most spans that may wait; further ones are counted as lost.
+/// The most spans that may wait; further ones are lost.
 const QUEUE: usize = 8_192;
 /// The most spans in one export.
 const BATCH: usize = 512;
 /// How long a span waits for others to share its export.
 const LINGER: Duration = Duration::from_secs(1);
-/// If the collector takes longer, the batch is lost.
-const EXPORT: Duration = Duration::from_secs(5);
+/// The name that the collector's certificate carries.
+const COLLECTOR: &str = "otel.hersys.internal";
 
-/// Flags of a span: sampled (bit 0), "bit 9 is meaningful" (bit 8), "the parent is remote" (bit 9).
-const SAMPLED: u32 = 0x001;
-const REMOTE_PARENT: u32 = 0x300;
-const NO_PARENT: u32 = 0x100;
+/// Set once, if a collector is configured. One is enough, because a process is one service.
+static PROCESSOR: OnceLock<BatchSpanProcessor> = OnceLock::new();
+/// Spans recorded so far: at the end, the last ones are waited for.
+static RECORDED: AtomicU64 = AtomicU64::new(0);
 
-/// Set once, if a collector is configured. One queue is enough, because a process is one service.
-static QUEUED: OnceLock<mpsc::Sender<Span>> = OnceLock::new();
-
-/// Exports the process's spans until shutdown. A second call does nothing.
-pub fn start(service: &'static str, collector: Channel, shutdown: &Shutdown) {
-    let (sender, queue) = mpsc::channel(QUEUE);
-    if QUEUED.set(sender).is_err() {
-        return;
+/// Exports the process's spans to the collector at `host:port` until shutdown. A second call does nothing.
+///
+/// # Errors
+/// When the exporter cannot be made.
+pub fn start(service: &'static str, collector: &str, tls: &Tls, shutdown: &Shutdown) -> anyhow::Result<()> {
+    // The scheme is a label: the connector speaks TLS, with the certificates of the moment.
+    let endpoint = Endpoint::from_shared(format!("http://{COLLECTOR}")).context("name the collector")?;
+    let channel = endpoint.connect_with_connector_lazy(mesh::connector_to(collector, COLLECTOR, tls)?);
+    let exporter = SpanExporter::builder().with_tonic().with_channel(channel).build().context("make the exporter")?;
+    let config = BatchConfigBuilder::default()
+        .with_max_queue_size(QUEUE)
+        .with_max_export_batch_size(BATCH)
+        .with_scheduled_delay(LINGER)
+        .build();
+    let mut processor = BatchSpanProcessor::new(Counted(exporter), config);
+    processor.set_resource(&Resource::builder_empty().with_service_name(service).build());
+    if PROCESSOR.set(processor).is_err() {
+        return Ok(());
     }
     let stop = shutdown.clone();
-    shutdown.spawn("spans", async move { run(service, collector, queue, &stop).await });
+    shutdown.spawn("spans", async move {
+        stop.requested().await;
+        // Calls under way still end: go on until no span has come for a while.
+        loop {
+            let before = RECORDED.load(Ordering::Acquire);
+            tokio::time::sleep(LINGER).await;
+            // The SDK's flush blocks its thread.
+            let _ = tokio::task::spawn_blocking(|| PROCESSOR.get().map(BatchSpanProcessor::force_flush)).await;
+            if RECORDED.load(Ordering::Acquire) == before {
+                return;
+            }
+        }
+    });
+    Ok(())
 }
 
 /// Whether a collector is configured.
 pub fn wanted() -> bool {
-    QUEUED.get().is_some()
+    PROCESSOR.get().is_some()
 }
 
 /// What a span says besides its place in the trace.
@@ -68,81 +92,50 @@ pub struct Told<'a> {
     pub failed: bool,
 }
 
-/// Records a span that ends now. Never waits.
+/// Records a span that ends now, where its trace is sampled. Never waits.
 pub fn record(here: TraceContext, parent: Option<TraceContext>, told: &Told<'_>) {
-    let Some(queue) = QUEUED.get() else { return };
-    let (trace, id) = here.bytes();
-    let status = told.status.map(|code| attribute("rpc.grpc.status_code", Value::IntValue(i64::from(code))));
-    let span = Span {
-        trace_id: trace.to_vec(),
-        span_id: id.to_vec(),
-        parent_span_id: parent.map(|parent| parent.bytes().1.to_vec()).unwrap_or_default(),
-        flags: SAMPLED | if parent.is_some() { REMOTE_PARENT } else { NO_PARENT },
-        name: told.name.to_owned(),
-        kind: told.kind.into(),
-        start_time_unix_nano: nanos(told.started),
-        end_time_unix_nano: nanos(SystemTime::now()),
+    let Some(processor) = PROCESSOR.get().filter(|_| here.is_sampled()) else { return };
+    let status = told.status.map(|code| KeyValue::new("rpc.grpc.status_code", i64::from(code)));
+    processor.on_end(SpanData {
+        span_context: here.as_span_context(),
+        parent_span_id: parent
+            .map_or(opentelemetry::trace::SpanId::INVALID, |parent| parent.as_span_context().span_id()),
+        parent_span_is_remote: parent.is_some(),
+        span_kind: told.kind.clone(),
+        name: Cow::Owned(told.name.to_owned()),
+        start_time: told.started,
+        end_time: SystemTime::now(),
         attributes: status.into_iter().collect(),
-        status: told.failed.then(|| Status { code: StatusCode::Error.into(), ..Status::default() }),
-        ..Span::default()
-    };
-    if queue.try_send(span).is_err() {
-        metrics::SPANS_LOST.inc();
-    }
+        dropped_attributes_count: 0,
+        events: SpanEvents::default(),
+        links: SpanLinks::default(),
+        status: if told.failed { Status::error("") } else { Status::Unset },
+        instrumentation_scope: InstrumentationScope::builder("hersys.runtime")
+            .with_version(env!("CARGO_PKG_VERSION"))
+            .build(),
+    });
+    RECORDED.fetch_add(1, Ordering::AcqRel);
 }
 
-async fn run(service: &'static str, collector: Channel, mut queue: mpsc::Receiver<Span>, stop: &Shutdown) {
-    let mut client = TraceServiceClient::new(collector);
-    let mut batch = Vec::with_capacity(BATCH);
-    let mut due = interval(LINGER);
-    due.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        let room = BATCH - batch.len();
-        tokio::select! {
-            () = stop.requested() => break,
-            got = queue.recv_many(&mut batch, room) => {
-                if got == 0 {
-                    break;
-                }
-                if batch.len() < BATCH {
-                    continue;
-                }
-            }
-            _ = due.tick() => {}
+/// The exporter, and what it loses.
+#[derive(Debug)]
+struct Counted(SpanExporter);
+
+impl opentelemetry_sdk::trace::SpanExporter for Counted {
+    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+        let count = u64::try_from(batch.len()).unwrap_or(0);
+        let done = self.0.export(batch).await;
+        if done.is_err() {
+            metrics::SPANS_LOST.inc_by(count);
         }
-        export(&mut client, service, &mut batch).await;
+        done
     }
-    export(&mut client, service, &mut batch).await;
-    // Calls under way still end: go on until no span has come for a while.
-    while matches!(timeout(LINGER, queue.recv_many(&mut batch, BATCH)).await, Ok(1..)) {
-        export(&mut client, service, &mut batch).await;
-    }
-}
 
-async fn export(client: &mut TraceServiceClient<Channel>, service: &str, batch: &mut Vec<Span>) {
-    if batch.is_empty() {
-        return;
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.0.shutdown_with_timeout(timeout)
     }
-    let count = u64::try_from(batch.len()).unwrap_or(0);
-    let scope = InstrumentationScope {
-        name: "hersys.runtime".to_owned(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        ..InstrumentationScope::default()
-    };
-    let spans = ScopeSpans { scope: Some(scope), spans: std::mem::take(batch), ..ScopeSpans::default() };
-    let name = attribute("service.name", Value::StringValue(service.to_owned()));
-    let resource = Resource { attributes: vec![name], ..Resource::default() };
-    let all = ResourceSpans { resource: Some(resource), scope_spans: vec![spans], ..ResourceSpans::default() };
-    let request = ExportTraceServiceRequest { resource_spans: vec![all] };
-    if !matches!(timeout(EXPORT, client.export(request)).await, Ok(Ok(_))) {
-        metrics::SPANS_LOST.inc_by(count);
+
+    fn set_resource(&mut self, resource: &Resource) {
+        self.0.set_resource(resource);
     }
-}
-
-fn attribute(key: &str, value: Value) -> KeyValue {
-    KeyValue { key: key.to_owned(), value: Some(AnyValue { value: Some(value) }), ..KeyValue::default() }
-}
-
-fn nanos(at: SystemTime) -> u64 {
-    u64::try_from(at.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos()).unwrap_or(u64::MAX)
 }

@@ -1,6 +1,11 @@
 //! W3C trace context: one id that follows a request through every process and over the bus.
 
-use std::fmt::Write as _;
+use std::{
+    fmt::Write as _,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
 
 tokio::task_local! {
     static CURRENT: TraceContext;
@@ -14,6 +19,19 @@ pub const HEADER: &str = "traceparent";
 pub struct TraceContext {
     trace: [u8; 16],
     span: [u8; 8],
+    /// Who began the trace decides whether it is told (parent-based sampling).
+    sampled: bool,
+}
+
+/// The share of traces that begin here and are told, in millionths.
+static SHARE: AtomicU32 = AtomicU32::new(MILLION);
+const MILLION: u32 = 1_000_000;
+
+/// Sets the share of traces that begin here and are told, from 0 to 1.
+pub fn sample(share: f64) {
+    // Saturates: nothing is told beyond everything, or below nothing.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and a million")]
+    SHARE.store((share.clamp(0.0, 1.0) * f64::from(MILLION)) as u32, Ordering::Release);
 }
 
 impl TraceContext {
@@ -25,29 +43,39 @@ impl TraceContext {
         let (mut trace, mut span) = ([0; 16], [0; 8]);
         trace.copy_from_slice(&random[..16]);
         span.copy_from_slice(&random[16..]);
-        Self { trace, span }
+        // By the trace's id, as OpenTelemetry's TraceIdRatioBased: whoever looks decides alike.
+        let lot = u32::from_be_bytes([trace[12], trace[13], trace[14], trace[15]]) % MILLION;
+        Self { trace, span, sampled: lot < SHARE.load(Ordering::Acquire) }
     }
 
     /// Reads `00-<32 hex>-<16 hex>-<2 hex>`.
     pub fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split('-');
         let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-        if version.len() != 2 || flags.len() != 2 {
+        if version.len() != 2 {
             return None;
         }
-        let context = Self { trace: hex(trace)?, span: hex(span)? };
+        let [flags] = hex::<1>(flags)?;
+        let context = Self { trace: hex(trace)?, span: hex(span)?, sampled: flags & 1 == 1 };
         (context.trace != [0; 16] && context.span != [0; 8]).then_some(context)
     }
 
     /// A position below this one: same trace, new span.
     #[must_use]
     pub fn child(self) -> Self {
-        Self { trace: self.trace, span: Self::root().span }
+        Self { span: Self::root().span, ..self }
     }
 
-    /// Trace and span, as OTLP carries them.
-    pub(crate) fn bytes(self) -> ([u8; 16], [u8; 8]) {
-        (self.trace, self.span)
+    /// Whether the trace is told.
+    pub fn is_sampled(self) -> bool {
+        self.sampled
+    }
+
+    /// The same in the SDK's words.
+    pub(crate) fn as_span_context(self) -> SpanContext {
+        let flags = TraceFlags::NOT_SAMPLED.with_sampled(self.sampled);
+        let (trace, span) = (TraceId::from_bytes(self.trace), SpanId::from_bytes(self.span));
+        SpanContext::new(trace, span, flags, false, TraceState::NONE)
     }
 
     /// The id of the whole trace, 32 hexadecimal digits.
@@ -57,7 +85,7 @@ impl TraceContext {
 
     /// The value of a `traceparent` header.
     pub fn header(&self) -> String {
-        format!("00-{}-{}-01", lower_hex(&self.trace), lower_hex(&self.span))
+        format!("00-{}-{}-{:02x}", lower_hex(&self.trace), lower_hex(&self.span), u8::from(self.sampled))
     }
 
     /// Runs work so that [`current`] returns this context.
@@ -98,6 +126,17 @@ mod tests {
         let context = TraceContext::root();
         assert_eq!(TraceContext::parse(&context.header()), Some(context));
         assert_eq!(context.child().trace_id(), context.trace_id());
+    }
+
+    #[test]
+    fn who_began_a_trace_decides_whether_it_is_told() {
+        let told = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-";
+        for (flags, sampled) in [("01", true), ("00", false), ("03", true), ("02", false)] {
+            let context = TraceContext::parse(&format!("{told}{flags}")).unwrap();
+            assert_eq!((context.is_sampled(), context.child().is_sampled()), (sampled, sampled), "{flags}");
+            assert_eq!(TraceContext::parse(&context.header()).unwrap().is_sampled(), sampled);
+        }
+        assert!(TraceContext::parse(&format!("{told}0x")).is_none());
     }
 
     #[test]

@@ -16,7 +16,7 @@ use hyper_util::{
     rt::TokioIo,
 };
 use rustls::{ClientConfig, pki_types::ServerName};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, ToSocketAddrs};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tower::Service;
 
@@ -39,23 +39,29 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, _: Uri) -> Self::Future {
-        let this = self.clone();
-        Box::pin(async move {
-            let connect = async {
-                let tcp = TcpStream::connect(this.address).await?;
-                tcp.set_nodelay(true)?;
-                TlsConnector::from(this.tls.load_full()).connect(this.server_name, tcp).await
-            };
-            let tls = tokio::time::timeout(CONNECT_TIMEOUT, connect).await??;
-            if tls.get_ref().1.alpn_protocol() != Some(b"h2") {
-                return Err(std::io::Error::other("the server does not speak HTTP/2"));
-            }
-            Ok(Io(TokioIo::new(tls)))
-        })
+        Box::pin(open(self.address, self.server_name.clone(), self.tls.load_full()))
     }
 }
 
-pub(super) struct Io(TokioIo<TlsStream<TcpStream>>);
+/// Connects and shakes hands, for HTTP/2.
+pub(super) async fn open(
+    address: impl ToSocketAddrs,
+    server_name: ServerName<'static>,
+    tls: Arc<ClientConfig>,
+) -> std::io::Result<Io> {
+    let connect = async {
+        let tcp = TcpStream::connect(address).await?;
+        tcp.set_nodelay(true)?;
+        TlsConnector::from(tls).connect(server_name, tcp).await
+    };
+    let tls = tokio::time::timeout(CONNECT_TIMEOUT, connect).await??;
+    if tls.get_ref().1.alpn_protocol() != Some(b"h2") {
+        return Err(std::io::Error::other("the server does not speak HTTP/2"));
+    }
+    Ok(Io(TokioIo::new(tls)))
+}
+
+pub(crate) struct Io(TokioIo<TlsStream<TcpStream>>);
 
 impl Connection for Io {
     fn connected(&self) -> Connected {

@@ -147,7 +147,9 @@ async fn a_restart_of_everything_in_turn_fails_no_call(world: &mut World) -> Out
     let load = Load::start(world).await?;
     let both: Vec<String> = world.stack.of("registry").map(|(name, _)| name.clone()).collect();
     for name in &both {
+        ensure!(world.stack.probe(name, "healthcheck")?, "{name} is well");
         world.stack.kill(name)?;
+        ensure!(!world.stack.probe(name, "livecheck")?, "{name} is dead");
     }
     let before = load.done();
     load.reaches(before + 40).await?;

@@ -121,11 +121,14 @@ async fn a_database_that_hangs_and_returns_is_found_again(world: &World) -> Outc
     for pid in &family {
         process::signal(*pid, Signal::SIGSTOP)?;
     }
+    // Its life does not depend on others; whether it can work does.
+    let (lives, works) = (world.stack.probe("registry", "livecheck")?, world.stack.probe("registry", "healthcheck")?);
     let said = tokio::time::timeout(HANGS, list(&nurse)).await;
     tokio::time::sleep(HANGS / 4).await;
     for pid in &family {
         process::signal(*pid, Signal::SIGCONT)?;
     }
+    assert!(lives && !works, "lives {lives}, works {works}");
     assert!(!matches!(said, Ok(Code::Unauthenticated)), "a silent database makes no stranger");
     eventually("lists are answered again", Duration::from_secs(10), || async { Ok(list(&nurse).await == Code::Ok) })
         .await?;

@@ -5,18 +5,16 @@ use std::{collections::HashSet, fmt::Write as _, sync::Arc, time::Duration};
 use anyhow::Context as _;
 use devstack::{certs::Authority, process};
 use e2e::{World, eventually, file, filing, form, person};
-use prost::Message as _;
-use proto::{
-    identity::Role,
-    otlp::{
-        collector::trace::v1::{
-            ExportTraceServiceRequest, ExportTraceServiceResponse,
-            trace_service_server::{TraceService, TraceServiceServer},
-        },
-        common::v1::any_value::Value,
-        trace::v1::Span,
+use opentelemetry_proto::tonic::{
+    collector::trace::v1::{
+        ExportTraceServiceRequest, ExportTraceServiceResponse,
+        trace_service_server::{TraceService, TraceServiceServer},
     },
+    common::v1::any_value::Value,
+    trace::v1::Span,
 };
+use prost::Message as _;
+use proto::identity::Role;
 use runtime::{Shutdown, server, trace::TraceContext};
 use tokio::{net::TcpListener, sync::Mutex};
 use tonic::{Request, Response, Status};
