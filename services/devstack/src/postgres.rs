@@ -1,5 +1,9 @@
 //! A private PostgreSQL: TLS only, certificates instead of passwords, durable, and silent about values.
 
+mod names;
+
+pub use names::{databases, identities};
+
 use std::{
     fmt::Write as _,
     fs,
@@ -265,25 +269,6 @@ log_parameter_max_length_on_error = 0
         }
         Ok(())
     }
-}
-
-/// What makes the roles and databases of the mesh, by a superuser.
-pub fn databases() -> Vec<String> {
-    let of = |service: &&str| {
-        [
-            format!("create role {service}_owner login"),
-            format!("create role {service}_app login"),
-            format!("create database {service} owner {service}_owner"),
-            format!("revoke all on database {service} from public"),
-            format!("grant connect on database {service} to {service}_app"),
-        ]
-    };
-    proto::SERVICES.iter().flat_map(of).collect()
-}
-
-/// Which certificate may be which role, in the words of `pg_ident.conf`.
-pub fn identities(service: &str) -> [String; 2] {
-    [format!("mesh {service}-migrate {service}_owner"), format!("mesh {service} {service}_app")]
 }
 
 fn home(programs: &Path) -> anyhow::Result<Home<'_>> {

@@ -24,14 +24,21 @@ const ALONE: &str = "begin; set local idle_in_transaction_session_timeout = '2s'
 /// A chain that has grown is signed again after this long.
 const SIGN: time::Duration = time::Duration::seconds(30);
 
+/// A transaction's whole id: sessions show 32 bits of 64. It lies on either side of `next`: whoever began since then has a later one.
+const WHOLE: &str = "next - (((next - xid + 2147483648) & 4294967295) - 2147483648)";
+
 /// The oldest transaction of this database's service that is open and has written, or the next one there will be. What is open in
-/// other databases of the server, or by other roles, writes nothing here. Transaction ids of sessions have 32 bits of 64.
-const OLDEST_WRITER: &str = "
-    select coalesce(min(next - ((next - a.backend_xid::text::bigint) & 4294967295)), next)::text
-    from (select pg_snapshot_xmax(pg_current_snapshot())::text::bigint as next) n
-    left join pg_stat_activity a
-           on a.datname = current_database() and a.backend_xid is not null and a.pid <> pg_backend_pid()
-    group by next";
+/// other databases of the server, or by other roles, writes nothing here.
+fn oldest_writer() -> String {
+    format!(
+        "select least(next, coalesce(min({WHOLE}), next))::text
+         from (select pg_snapshot_xmax(pg_current_snapshot())::text::bigint as next) n
+         left join (select backend_xid::text::bigint as xid from pg_stat_activity
+                    where datname = current_database() and backend_xid is not null and pid <> pg_backend_pid()) a
+                on true
+         group by next"
+    )
+}
 
 /// Seals until shutdown.
 pub fn start(service: &'static str, pool: PgPool, signer: Signer, clock: Clock, pulses: Pulses, shutdown: &Shutdown) {
@@ -75,7 +82,7 @@ async fn go_on(
     }
     // Only rows older than every transaction that is open in this database: no other row can still appear among them. Asked in
     // a statement of its own: whoever has ended by then is seen by the next one.
-    let fence: String = sqlx::query_scalar(OLDEST_WRITER).fetch_one(&mut *tx).await?;
+    let fence: String = sqlx::query_scalar(sqlx::AssertSqlSafe(oldest_writer())).fetch_one(&mut *tx).await?;
     let rows: Vec<Stored> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
         "select {COLUMNS} from audit a, audit_sealed s
          where (a.xid, a.id) > (s.xid, s.audit_id) and a.xid < $2::xid8
@@ -156,4 +163,51 @@ async fn sign(
         .execute(conn)
         .await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{AssertSqlSafe, PgConnection};
+    use testing::{Outcome, World};
+
+    use super::{WHOLE, oldest_writer};
+
+    async fn fence(conn: &mut PgConnection) -> anyhow::Result<i64> {
+        let fence: String = sqlx::query_scalar(AssertSqlSafe(oldest_writer())).fetch_one(conn).await?;
+        Ok(fence.parse()?)
+    }
+
+    #[tokio::test]
+    async fn nothing_is_sealed_past_a_writer_that_is_open_whoever_began_since() -> Outcome {
+        let world = World::new("statistics", &[]).await?;
+        let pool = &world.base.pool;
+        let whole = format!("select {WHOLE} from (values ($1::bigint, $2::bigint)) v (next, xid)");
+        let epoch = 1_i64 << 32;
+        for (next, shown, full) in [
+            (1_000, 990, 990),
+            // Began after the snapshot.
+            (1_000, 1_005, 1_005),
+            (epoch + 10, 5, epoch + 5),
+            (epoch + 10, 15, epoch + 15),
+            // The counter of sessions has come round.
+            (epoch + 5, epoch - 6, epoch - 6),
+        ] {
+            let found: i64 =
+                sqlx::query_scalar(AssertSqlSafe(whole.clone())).bind(next).bind(shown).fetch_one(pool).await?;
+            assert_eq!(found, full, "{shown} at {next}");
+        }
+
+        let mut looks = pool.acquire().await?;
+        let begins = "select pg_current_xact_id()::text::bigint";
+        let mut first = pool.begin().await?;
+        let open: i64 = sqlx::query_scalar(begins).fetch_one(&mut *first).await?;
+        let mut second = pool.begin().await?;
+        let later: i64 = sqlx::query_scalar(begins).fetch_one(&mut *second).await?;
+        assert!(later > open);
+        assert_eq!(fence(&mut looks).await?, open);
+        first.commit().await?;
+        // A database's other sessions have begun transactions of their own meanwhile, or none.
+        assert!((open + 1..=later).contains(&fence(&mut looks).await?));
+        Ok(())
+    }
 }

@@ -19,6 +19,7 @@ use rustls::pki_types::ServerName;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpSocket, TcpStream},
+    sync::Mutex,
     task::JoinSet,
     time::Instant,
 };
@@ -100,9 +101,10 @@ async fn who_sends_no_body_takes_nobodys_place() -> Outcome {
 
     // Strangers, many more than there are places; and one account.
     let strangers = send_nothing(&gateway, None, REFRESH, 60).await?;
-    let account = send_nothing(&gateway, greedy.session(), FILE, 20).await?;
+    let account = Mutex::new(Vec::new());
     let refused = async || greedy.cases().list_cases(greedy.request(ListCasesRequest::default())).await;
     e2e::eventually("the account has its calls under way", Duration::from_secs(10), async || {
+        account.lock().await.push(send_nothing(&gateway, greedy.session(), FILE, 20).await?);
         Ok(refused().await.is_err_and(|status| reason(&status) == "QUOTA_EXCEEDED"))
     })
     .await?;
