@@ -148,6 +148,7 @@ impl Stack {
             Some(kept) => Self { postgres, nats, environment: options.environment.clone(), ..kept },
             None => Self::planned(&run, options, &authority, postgres, nats)?,
         };
+        stack.replan(options)?;
         stack.tools.clone_from(&options.tools);
         stack.binaries.clone_from(&options.binaries);
         stack.save()?;

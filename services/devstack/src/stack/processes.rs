@@ -86,6 +86,22 @@ impl Stack {
         self.services.iter().filter(move |(name, _)| program(name) == service)
     }
 
+    /// Plans the processes that are asked for, and takes those beyond out of service.
+    pub(super) fn replan(&mut self, options: &Options) -> anyhow::Result<()> {
+        let wanted = planned(&self.run, options)?;
+        let beyond: Vec<String> = self.services.keys().filter(|name| !wanted.contains_key(*name)).cloned().collect();
+        for name in beyond {
+            if self.is_alive(&name) {
+                self.retire(&name)?;
+            }
+            self.services.remove(&name);
+        }
+        for (name, process) in wanted {
+            self.services.entry(name).or_insert(process);
+        }
+        Ok(())
+    }
+
     /// Starts one more process of a service. Returns its name.
     ///
     /// # Errors
