@@ -81,6 +81,7 @@ capabilities: {drop: [ALL]}
 {{- if $root.Values.edge.proxyHops -}}{{- $_ := set $env "HERSYS_PROXY_HOPS" (join "," $root.Values.edge.proxyHops) -}}{{- end -}}
 {{- if not $root.Values.edge.perAddress -}}
 {{- $_ := set $env "HERSYS_LIMIT_ANONYMOUS" "1000000" -}}
+{{- $_ := set $env "HERSYS_UNDER_WAY_PER_ADDRESS" "1000000" -}}
 {{- $_ := set $env "HERSYS_CONNECTIONS_PER_ADDRESS" "1000000" -}}
 {{- end -}}
 {{- else -}}

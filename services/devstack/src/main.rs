@@ -118,8 +118,12 @@ fn options(run: PathBuf, tools: PathBuf, port: u16, talk: bool) -> anyhow::Resul
     let me = std::env::current_exe().context("find the binaries")?;
     let binaries = me.parent().context("find the binaries")?.to_owned();
     // Here one person at a keyboard, or a replay, makes every call from one address with one ID.
-    let environment =
-        [("HERSYS_LIMIT_PER_PRINCIPAL", "5000"), ("HERSYS_UNDER_WAY", "5000"), ("HERSYS_LIMIT_ANONYMOUS", "5000")];
+    let environment = [
+        ("HERSYS_LIMIT_PER_PRINCIPAL", "5000"),
+        ("HERSYS_UNDER_WAY", "5000"),
+        ("HERSYS_UNDER_WAY_PER_ADDRESS", "5000"),
+        ("HERSYS_LIMIT_ANONYMOUS", "5000"),
+    ];
     let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
     Ok(Options { run, tools, binaries, environment, replicas: BTreeMap::new(), port, demo: true, talk })
 }

@@ -28,9 +28,13 @@ pub struct Settings {
     #[arg(long, env = "HERSYS_LIMIT_ANONYMOUS", default_value_t = 50)]
     pub anonymous: u32,
 
-    /// The most calls under way of one principal, or of one address without any.
+    /// The most calls under way of one principal.
     #[arg(long, env = "HERSYS_UNDER_WAY", default_value_t = 32)]
     pub under_way: usize,
+
+    /// The most anonymous calls (sign-in) under way of one address: a hospital in the morning shares one.
+    #[arg(long, env = "HERSYS_UNDER_WAY_PER_ADDRESS", default_value_t = 64)]
+    pub under_way_per_address: usize,
 
     /// The most connections at once. File descriptors may allow fewer.
     #[arg(long, env = "HERSYS_CONNECTIONS", default_value_t = 10_000)]

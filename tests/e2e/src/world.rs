@@ -60,6 +60,7 @@ impl World {
         let mut environment = vec![
             ("HERSYS_LIMIT_PER_PRINCIPAL".to_owned(), "20000".to_owned()),
             ("HERSYS_UNDER_WAY".to_owned(), "5000".to_owned()),
+            ("HERSYS_UNDER_WAY_PER_ADDRESS".to_owned(), "5000".to_owned()),
             ("HERSYS_LIMIT_ANONYMOUS".to_owned(), "500".to_owned()),
         ];
         environment.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));

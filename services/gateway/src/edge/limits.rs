@@ -30,6 +30,7 @@ pub(crate) struct Limits {
     /// Calls under way, by whoever makes them.
     under_way: Counts,
     most_under_way: usize,
+    most_of_strangers: usize,
     in_flight: Arc<AtomicUsize>,
     most: usize,
     /// Sessions being kept alive, counted apart.
@@ -124,6 +125,7 @@ impl Limits {
             anonymous: keyed(settings.anonymous),
             under_way: Arc::default(),
             most_under_way: settings.under_way,
+            most_of_strangers: settings.under_way_per_address,
             in_flight: Arc::default(),
             most: settings.in_flight,
             sessions: Arc::default(),
@@ -159,7 +161,11 @@ impl Limits {
 
     /// One of the calls that one caller may have under way.
     pub(crate) fn under_way(&self, whose: Whose) -> Option<Counted> {
-        Counted::take(&self.under_way, whose, self.most_under_way)
+        let most = match whose {
+            Whose::Principal(_) => self.most_under_way,
+            Whose::Address(_) => self.most_of_strangers,
+        };
+        Counted::take(&self.under_way, whose, most)
     }
 
     /// A place for a call of a priority, while there is room for that priority.

@@ -210,12 +210,17 @@ mod tests {
             Ok::<_, anyhow::Error>(told.iter().map(|told| told.among_many).collect::<Vec<_>>())
         };
         let id = scene.case().await?.to_string();
-        // Each time the one before has ended: what counts is the user's day, over all cases.
+        // The same patient all day long is one.
         for _ in 0..=WORK_OF_A_DAY {
             scene.ask(&doctor, unconscious(Named::CaseId(id.clone())), open).await?;
         }
+        assert!(among_many().await?.iter().all(|many| !many));
+        for _ in 0..WORK_OF_A_DAY {
+            let other = scene.case().await?.to_string();
+            scene.ask(&doctor, unconscious(Named::CaseId(other)), open).await?;
+        }
         let told = among_many().await?;
-        assert_eq!(told.len(), usize::try_from(WORK_OF_A_DAY)? + 1);
+        assert_eq!(told.len(), 2 * usize::try_from(WORK_OF_A_DAY)? + 1);
         assert_eq!(told.iter().filter(|many| **many).count(), 1, "the one beyond");
         // A colleague's first, and one's own a day later, are work.
         scene.ask(&scene.hospital.staff(Role::Physician), unconscious(Named::CaseId(id.clone())), open).await?;

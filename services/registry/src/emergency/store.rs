@@ -41,7 +41,7 @@ pub(super) async fn insert(conn: &mut PgConnection, opening: &Opening) -> sqlx::
     Ok(())
 }
 
-/// How many cases a user has opened since a moment, at most `limit`.
+/// How many cases a user has opened since a moment, each counted once, at most `limit`.
 pub(super) async fn opened_by(
     conn: &mut PgConnection,
     user: UserId,
@@ -49,7 +49,9 @@ pub(super) async fn opened_by(
     limit: i64,
 ) -> sqlx::Result<i64> {
     sqlx::query_scalar(
-        "select count(*) from (select from emergency_opening where user_id = $1 and at > $2 limit $3) opened",
+        "select count(*) from (
+             select distinct case_id from emergency_opening where user_id = $1 and at > $2 limit $3
+         ) opened",
     )
     .bind(user)
     .bind(since)

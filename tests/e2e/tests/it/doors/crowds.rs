@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use bytes::Bytes;
-use client::Session;
+use client::{Session, patiently};
 use e2e::{Gateway, Refused as _, World, file, filing, form, person};
 use http::Request;
 use http_body_util::StreamBody;
@@ -117,6 +117,22 @@ async fn who_sends_no_body_takes_nobodys_place() -> Outcome {
         assert_eq!(answer.code(), Code::Unauthenticated, "it is looked at: {answer}");
     }
     drop((strangers, account));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn five_hundred_people_behind_one_address_are_all_served() -> Outcome {
+    let world = World::shared()?;
+    let gateway = world.gateway_with(&[]).await?;
+    let mut people = JoinSet::new();
+    for _ in 0..500 {
+        let somebody = gateway.client()?;
+        people
+            .spawn(async move { patiently(|| async { somebody.sign_ins().get_jwks(GetJwksRequest {}).await }).await });
+    }
+    for answer in people.join_all().await {
+        answer?;
+    }
     Ok(())
 }
 

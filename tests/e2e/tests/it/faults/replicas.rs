@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use client::Client;
 use devstack::process;
 use e2e::{World, amount, eventually, file, filing, form, person, register, request_id};
@@ -18,7 +18,7 @@ use proto::{
     identity::Role,
     registry::ListCasesRequest,
 };
-use tokio::task::JoinSet;
+use tokio::{sync::Mutex, task::JoinSet};
 use tonic::Status;
 use uuid::Uuid;
 
@@ -59,19 +59,13 @@ async fn an_idle_leader_that_stops_is_followed(world: &World) -> Outcome {
             let id = Uuid::now_v7();
             let row = "insert into outbox (id, type, payload, traceparent) values ($1, 'nobody.cares', '', '')";
             sqlx::query(row).bind(id).execute(&mut sql).await?;
+            let sql = Arc::new(Mutex::new(sql));
             waiting.spawn(async move {
-                let began = tokio::time::Instant::now();
-                while began.elapsed() < FOLLOWED {
-                    let stamped: bool = sqlx::query_scalar("select seq is not null from outbox where id = $1")
-                        .bind(id)
-                        .fetch_one(&mut sql)
-                        .await?;
-                    if stamped {
-                        return Ok(());
-                    }
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                }
-                bail!("the log of {service} stands after {} s", FOLLOWED.as_secs())
+                let stamped = || async {
+                    let question = sqlx::query_scalar("select seq is not null from outbox where id = $1");
+                    Ok(question.bind(id).fetch_one(&mut *sql.lock().await).await?)
+                };
+                eventually(&format!("the log of {service} goes on"), FOLLOWED, stamped).await
             });
         }
         let answers = waiting.join_all().await;
