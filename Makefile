@@ -40,7 +40,7 @@ images: ## pack every service into an image: static, from scratch, without root;
 	tools=$(TOOLS); python=$$(python3 tests/contract/venv.py image); \
 	RUSTFLAGS="-C target-feature=+crt-static -C strip=symbols --remap-path-prefix=$(CURDIR)=/hersys --remap-path-prefix=$$HOME/.cargo=/cargo" \
 	CARGO_TARGET_DIR=$(STATIC) cargo build --locked --release --target x86_64-unknown-linux-gnu \
-	$(foreach s,gateway identity registry notification followup beds statistics,-p $(s)); \
+	$(foreach s,gateway identity registry notification followup beds statistics operator,-p $(s)); \
 	$$python tests/images/build.py --binaries $(STATIC)/x86_64-unknown-linux-gnu/release --font "$$tools/ipaexg.ttf" --into target/images
 
 images-test: images ## start the real images in the stack's place and play the main job on them

@@ -7,7 +7,7 @@ use std::{
 
 use prost_reflect::{DescriptorPool, MethodDescriptor};
 
-use crate::options::{Audit, Permission, Priority};
+use crate::options::{Audit, Permission, Priority, Switch};
 
 /// What an RPC declares about itself.
 #[derive(Clone, Debug)]
@@ -28,6 +28,8 @@ pub struct Rule {
     pub audit: Audit,
     /// Where it stands in a surge.
     pub priority: Priority,
+    /// What switches it off in a surge; `None` if nothing does.
+    pub switched_off_by: Option<Switch>,
     /// The same `request_id` and body give the same answer.
     pub idempotent_by_request_id: bool,
     /// Declared by protobuf's own `idempotency_level`.
@@ -128,6 +130,9 @@ fn read(method: MethodDescriptor) -> Rule {
         permission: Permission::try_from(number("permission")).unwrap_or(Permission::Unspecified),
         audit: Audit::try_from(number("audit")).unwrap_or(Audit::Unspecified),
         priority: Priority::try_from(number("priority")).unwrap_or(Priority::Unspecified),
+        switched_off_by: Switch::try_from(number("switched_off_by"))
+            .ok()
+            .filter(|switch| *switch != Switch::Unspecified),
         idempotent_by_request_id: flag("idempotent_by_request_id"),
         does_nothing_twice: does_nothing_twice(&method),
         step_up: flag("step_up"),
@@ -172,4 +177,22 @@ pub fn method(path: &str) -> Option<MethodDescriptor> {
     let (service, name) = path.strip_prefix('/')?.split_once('/')?;
     let service = pool().get_service_by_name(service)?;
     service.methods().find(|method| method.name() == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::rules;
+    use crate::options::Priority;
+
+    #[test]
+    fn what_people_depend_on_in_a_wave_is_never_switched_off() {
+        let mut switched = Vec::new();
+        for rule in rules().filter(|rule| rule.switched_off_by.is_some()) {
+            let waits = matches!(rule.priority, Priority::Statistics | Priority::Export);
+            assert!(waits, "{} is of another priority than what may wait", rule.name);
+            switched.push(rule.name.as_str());
+        }
+        assert!(!switched.is_empty());
+        assert!(!["FileNotification", "SubmitReport", "GetCase", "SignIn"].iter().any(|name| switched.contains(name)));
+    }
 }

@@ -32,6 +32,11 @@ def component(labels: dict) -> str:
     return labels.get("app.kubernetes.io/component", "")
 
 
+def serving(objects: list[dict]) -> list[dict]:
+    """The Deployments of services. Placeholders ask nobody and show nothing."""
+    return [one for one in of_kind(objects, "Deployment") if component(one["metadata"]["labels"]) != "placeholder"]
+
+
 def selects(selector: dict, labels: dict) -> bool:
     return all(labels.get(key) == value for key, value in selector.items())
 
@@ -53,11 +58,12 @@ def names_are_unique(objects: list[dict], _: dict) -> list[str]:
 def pods_are_restricted(objects: list[dict], _: dict) -> list[str]:
     """Pod Security Standards, `restricted`, and a little more."""
     faults = []
-    for name, _labels, spec in pods(objects):
+    for name, labels, spec in pods(objects):
         own = spec.get("securityContext", {})
         good = own.get("runAsNonRoot") is True and own.get("runAsUser", 0) >= 10_000
         good = good and own.get("seccompProfile", {}).get("type") == "RuntimeDefault"
-        good = good and spec.get("automountServiceAccountToken") is False and spec.get("enableServiceLinks") is False
+        # The operator alone talks to the API server.
+        good = good and spec.get("automountServiceAccountToken") is (component(labels) == "operator") and spec.get("enableServiceLinks") is False
         good = good and not any(spec.get(key) for key in ("hostNetwork", "hostPID", "hostIPC"))
         good = good and all(set(volume) & {"secret", "configMap", "emptyDir"} for volume in spec.get("volumes", []))
         for container in spec["containers"]:
@@ -114,7 +120,7 @@ def ports_are_known(objects: list[dict], _: dict) -> list[str]:
 def probes_ask_the_binary_of_the_image(objects: list[dict], _: dict) -> list[str]:
     """A liveness probe whose program is missing never restarts a pod."""
     faults = []
-    for one in of_kind(objects, "Deployment"):
+    for one in serving(objects):
         service = component(one["metadata"]["labels"])
         container = one["spec"]["template"]["spec"]["containers"][0]
         image = container["image"].split("@")[0].rsplit("/", 1)[-1].split(":")[0]
@@ -129,6 +135,11 @@ def probes_ask_the_binary_of_the_image(objects: list[dict], _: dict) -> list[str
 
 def scalers_own_replicas(objects: list[dict], _: dict) -> list[str]:
     scaled = {one["spec"]["scaleTargetRef"]["name"] for one in of_kind(objects, "HorizontalPodAutoscaler")}
+    for plan in of_kind(objects, "SurgePlan"):
+        by_plan = {service["deployment"] for service in plan["spec"]["services"]}
+        if scaled & by_plan:
+            return [f"{name} has a scaler and a plan" for name in sorted(scaled & by_plan)]
+        scaled |= by_plan | {plan["spec"].get("placeholderDeployment")}
     return [
         f"Deployment {one['metadata']['name']} has replicas and a scaler"
         for one in of_kind(objects, "Deployment")
@@ -139,11 +150,18 @@ def scalers_own_replicas(objects: list[dict], _: dict) -> list[str]:
 def certificates_name_their_service(objects: list[dict], _: dict) -> list[str]:
     faults, certificates = [], {}
     for one in of_kind(objects, "Certificate"):
+        if "commonName" not in one["spec"]:
+            # That of the edge names hosts, and nobody of the mesh: it must open no door inside.
+            if "uris" in one["spec"] or "client auth" in one["spec"]["usages"] or any(host.endswith(".internal") for host in one["spec"]["dnsNames"]):
+                faults.append("the certificate of the edge opens doors inside")
+            continue
         name = one["spec"]["commonName"]
         certificates[one["spec"]["secretName"]] = name
         if f"{name}.hersys.internal" not in one["spec"]["dnsNames"] or one["spec"]["uris"] != [f"spiffe://hersys.local/svc/{name}"]:
             faults.append(f"the certificate of {name} names somebody else")
     for name, labels, spec in pods(objects):
+        if component(labels) == "placeholder":
+            continue
         used = [volume["secret"]["secretName"] for volume in spec["volumes"] if volume["name"] == "tls"]
         whose = component(labels).replace("test", "ops")
         if [certificates.get(secret) for secret in used] != [whose]:
@@ -173,7 +191,7 @@ def policies_are_the_calls(objects: list[dict], calls: dict) -> list[str]:
     faults += [f"{b} lets {a} in, who never calls" for a, b in sorted(inwards - edges) if a in SERVICES]
     nothing = [one for one in policies if one["spec"]["policyTypes"] == ["Ingress", "Egress"] and not one["spec"].get("ingress") and not one["spec"].get("egress")]
     faults += [] if nothing else ["nothing denies what is not allowed"]
-    for one in of_kind(objects, "Deployment"):
+    for one in serving(objects):
         service = component(one["metadata"]["labels"])
         variables = {variable["name"]: variable["value"] for variable in one["spec"]["template"]["spec"]["containers"][0]["env"]}
         told = {part.split("=")[0] for part in variables["HERSYS_UPSTREAMS"].split(",") if part}
@@ -185,11 +203,36 @@ def policies_are_the_calls(objects: list[dict], calls: dict) -> list[str]:
 def who_migrates_is_not_who_serves(objects: list[dict], _: dict) -> list[str]:
     faults = []
     for name, labels, spec in pods(objects):
-        secrets = {volume["secret"]["secretName"] for volume in spec["volumes"] if "secret" in volume}
+        secrets = {volume["secret"]["secretName"] for volume in spec.get("volumes", []) if "secret" in volume}
         migrates = component(labels).endswith("-migrate")
         if migrates != any(secret.endswith("-migrate-tls") for secret in secrets):
             faults.append(f"{name} holds the wrong certificate")
     return faults
+
+
+def rights_are_few(objects: list[dict], _: dict) -> list[str]:
+    """What the operator may do: no secrets, no pods, nothing by star, nothing outside of its namespace."""
+    faults = [f"{one['kind']} reaches beyond the namespace" for one in of_kind(objects, "ClusterRole", "ClusterRoleBinding")]
+    for one in of_kind(objects, "Role"):
+        for rule in one["rules"]:
+            words = rule["apiGroups"] + rule["resources"] + rule["verbs"]
+            if "*" in words or set(rule["resources"]) & {"secrets", "pods", "pods/exec", "roles", "rolebindings"} or "delete" in rule["verbs"]:
+                faults.append(f"the operator may {rule['verbs']} {rule['resources']}")
+            if "deployments" in rule["resources"] and rule["verbs"] != ["get"]:
+                faults.append("the operator may change a Deployment")
+    return faults
+
+
+def ports_are_known_to_the_operator(objects: list[dict], _: dict) -> list[str]:
+    policies = of_kind(objects, "NetworkPolicy")
+    ports = {port["port"] for one in policies for rule in one["spec"].get("ingress", []) + one["spec"]["egress"] for port in rule["ports"]}
+    return [] if ports <= {53, 443, 6443, 9443} else [f"the operator reaches {sorted(ports)}"]
+
+
+def operator_broken(objects: list[dict]) -> list[str]:
+    rules = [labels_are_text, names_are_unique, pods_are_restricted, selectors_find_pods, ports_are_known_to_the_operator]
+    rules += [probes_ask_the_binary_of_the_image, certificates_name_their_service, rights_are_few]
+    return [fault for rule in rules for fault in rule([one for one in objects if one["kind"] != "CustomResourceDefinition"], {})]
 
 
 def platform_broken(objects: list[dict]) -> list[str]:
@@ -241,11 +284,11 @@ def container(objects: list[dict]) -> dict:
 
 
 def a_label_that_is_a_number(objects: list[dict]) -> None:
-    first(objects, "Service")["metadata"]["labels"]["x"] = 1
+    first(objects, "Deployment")["metadata"]["labels"]["x"] = 1
 
 
 def an_object_twice(objects: list[dict]) -> None:
-    objects.append(first(objects, "Service"))
+    objects.append(first(objects, "Deployment"))
 
 
 def a_pod_as_root(objects: list[dict]) -> None:
@@ -298,4 +341,28 @@ FAULTS = [
     a_certificate_of_another,
     a_call_nobody_makes,
     a_server_that_can_migrate,
+]
+
+
+def a_right_to_everything(objects: list[dict]) -> None:
+    first(objects, "Role")["rules"][0]["verbs"] = ["*"]
+
+
+def a_right_to_secrets(objects: list[dict]) -> None:
+    first(objects, "Role")["rules"].append({"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]})
+
+
+def a_right_beyond_the_namespace(objects: list[dict]) -> None:
+    first(objects, "RoleBinding")["kind"] = "ClusterRoleBinding"
+
+
+OPERATOR_FAULTS = [
+    a_label_that_is_a_number,
+    an_object_twice,
+    a_pod_as_root,
+    a_root_file_system_to_write,
+    a_probe_without_its_program,
+    a_right_to_everything,
+    a_right_to_secrets,
+    a_right_beyond_the_namespace,
 ]

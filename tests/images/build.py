@@ -20,7 +20,7 @@ import certifi
 import tzdata
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-SERVICES = ["gateway", "identity", "registry", "notification", "followup", "beds", "statistics"]
+SERVICES = ["gateway", "identity", "registry", "notification", "followup", "beds", "statistics", "operator"]
 TARGET = "x86_64-unknown-linux-gnu"
 UID = 65532
 FILES = {
@@ -177,7 +177,7 @@ def main() -> None:
     parser.add_argument("services", nargs="*", default=SERVICES)
     told = parser.parse_args()
     ground = layer(base(told.font.read_bytes()))
-    digests = []
+    digests, placeholders = [], ""
     for service in told.services:
         program = told.binaries / service
         if not static(program):
@@ -187,8 +187,14 @@ def main() -> None:
         (told.into / f"{service}.cdx.json").write_text(json.dumps(parts(service, told.version), indent=1))
         size = sum(blob.stat().st_size for blob in (told.into / service / "blobs/sha256").iterdir())
         print(f"  {service:<14}{size / 2**20:6.1f} MiB  {digest}")
+        if service == "operator":
+            # It runs the placeholders, and has a chart of its own.
+            (told.into / "operator-digest.yaml").write_text(f"# For the operator's chart.\nimage: {{digest: \"{digest}\"}}\n")
+            placeholders = f"surge: {{placeholders: {{image: {{digest: \"{digest}\"}}}}}}\n"
+            continue
         digests.append(f"  {service}: {{image: {{digest: \"{digest}\"}}}}\n")
-    (told.into / "digests.yaml").write_text("# For the chart: the images by digest.\nservices:\n" + "".join(digests))
+    head = "# For the chart: the images by digest.\n"
+    (told.into / "digests.yaml").write_text(head + placeholders + "services:\n" + "".join(digests))
 
 
 if __name__ == "__main__":

@@ -69,6 +69,7 @@ capabilities: {drop: [ALL]}
   "HERSYS_TLS_CERT" "/etc/hersys/tls/tls.crt"
   "HERSYS_TLS_KEY" "/etc/hersys/tls/tls.key"
   "HERSYS_LOG" $root.Values.log
+  "HERSYS_SURGE_FILE" "/etc/hersys/surge/surge.json"
 -}}
 {{- $upstreams := list -}}
 {{- range $callee := get $root.Values.calls .service -}}
@@ -79,6 +80,10 @@ capabilities: {drop: [ALL]}
 {{- if $root.Values.telemetry.otlp -}}{{- $_ := set $env "HERSYS_OTLP" $root.Values.telemetry.otlp -}}{{- end -}}
 {{- if eq .service "gateway" -}}
 {{- if $root.Values.edge.proxyHops -}}{{- $_ := set $env "HERSYS_PROXY_HOPS" (join "," $root.Values.edge.proxyHops) -}}{{- end -}}
+{{- if $root.Values.edge.certificate.secret -}}
+{{- $_ := set $env "HERSYS_EDGE_CERT" "/etc/hersys/edge/tls.crt" -}}
+{{- $_ := set $env "HERSYS_EDGE_KEY" "/etc/hersys/edge/tls.key" -}}
+{{- end -}}
 {{- if not $root.Values.edge.perAddress -}}
 {{- $_ := set $env "HERSYS_LIMIT_ANONYMOUS" "1000000" -}}
 {{- $_ := set $env "HERSYS_UNDER_WAY_PER_ADDRESS" "1000000" -}}
@@ -106,12 +111,19 @@ capabilities: {drop: [ALL]}
 {{- define "hersys.volumes" -}}
 - name: tls
   secret: {secretName: {{ printf "%s-%s-tls" (include "hersys.fullname" .root) .certificate | quote }}, defaultMode: 0440}
+{{- if and (eq .service "gateway") .root.Values.edge.certificate.secret }}
+- name: edge
+  secret: {secretName: {{ .root.Values.edge.certificate.secret | quote }}, defaultMode: 0440}
+{{- end }}
 - name: trust
   configMap: {name: {{ .root.Values.tls.trust.configMap | quote }}}
 {{- if ne .service "gateway" }}
 - name: kek
   secret: {secretName: {{ printf "%s-%s-kek" .root.Values.keys.secretPrefix .service | quote }}, defaultMode: 0440}
 {{- end }}
+# What the surge operator switches; nothing while there is none.
+- name: surge
+  configMap: {name: {{ printf "%s-surge" (include "hersys.fullname" .root) | quote }}, optional: true}
 - name: state
   emptyDir: {medium: Memory, sizeLimit: 8Mi}
 {{- end -}}
@@ -119,8 +131,12 @@ capabilities: {drop: [ALL]}
 {{- define "hersys.mounts" -}}
 - {name: tls, mountPath: /etc/hersys/tls, readOnly: true}
 - {name: trust, mountPath: /etc/hersys/trust, readOnly: true}
+{{- if and (eq .service "gateway") .root.Values.edge.certificate.secret }}
+- {name: edge, mountPath: /etc/hersys/edge, readOnly: true}
+{{- end }}
 {{- if ne .service "gateway" }}
 - {name: kek, mountPath: /etc/hersys/kek, readOnly: true}
 {{- end }}
+- {name: surge, mountPath: /etc/hersys/surge, readOnly: true}
 - {name: state, mountPath: /var/lib/hersys}
 {{- end -}}

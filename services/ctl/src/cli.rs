@@ -1,6 +1,7 @@
 //! The command line: what there is, and where it goes.
 
 use std::{
+    ffi::OsString,
     io::{self, Write as _},
     path::PathBuf,
 };
@@ -11,7 +12,7 @@ use uuid::Uuid;
 use crate::{
     commands::{
         audit, contracts, keys, messages, notifications, operations, organisations, replay, sessions, statistics,
-        terms, users,
+        surge, terms, users,
     },
     demo,
     target::Target,
@@ -110,6 +111,12 @@ enum Command {
     },
     /// Throw a service's projections away and rebuild them from their owners' logs.
     Rebuild { service: String },
+    /// Scale the mesh in a wave: `show`, `set`, `clear`, `simulate`; on a cluster or on the running stack.
+    #[command(disable_help_flag = true)]
+    Surge {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
     /// Play the ministry's notice on the running stack, as the people concerned, and tell what each of them sees.
     Demo {
         #[arg(long, value_enum, default_value = "ja")]
@@ -161,6 +168,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
             operations::replay_dead_letter(&target.signed_in().await?, &service, event).await
         }
         Command::Rebuild { service } => operations::rebuild(&target.signed_in().await?, &service).await,
+        Command::Surge { arguments } => surge::run(&target.stack, &arguments),
         Command::Demo { language } => demo::play(&target.client()?, &target.stack, language).await,
         Command::Contract => Ok(io::stdout().lock().write_all(proto::DESCRIPTORS)?),
         Command::Policy => Ok(io::stdout().lock().write_all(access::table::markdown().as_bytes())?),

@@ -11,5 +11,6 @@ pub mod organisations;
 pub(crate) mod replay;
 pub(crate) mod sessions;
 pub(crate) mod statistics;
+pub(crate) mod surge;
 pub(crate) mod terms;
 pub mod users;

@@ -8,6 +8,7 @@ use hyper::body::Incoming;
 use runtime::{
     layers,
     problem::{self, Language},
+    surge::{self, State},
     trace::TraceContext,
 };
 use tonic::{Status, body::Body};
@@ -123,11 +124,15 @@ async fn health(gateway: &Gateway, path: &str) -> Response<Body> {
     match path {
         "/healthz" => plain(StatusCode::OK, "alive\n"),
         "/readyz" => {
-            if gateway.is_ready().await {
-                plain(StatusCode::OK, "ready\n")
+            let (status, word) = if gateway.is_ready().await {
+                (StatusCode::OK, "ready")
             } else {
-                plain(StatusCode::SERVICE_UNAVAILABLE, "not ready\n")
-            }
+                (StatusCode::SERVICE_UNAVAILABLE, "not ready")
+            };
+            let State { level, switches, .. } = gateway.surge();
+            let names: Vec<String> = switches.into_iter().map(surge::name_of).collect();
+            let thrown = if names.is_empty() { String::new() } else { format!("switches: {}\n", names.join(" ")) };
+            plain(status, format!("{word}\nlevel: {level}\n{thrown}"))
         }
         _ => plain(StatusCode::NOT_FOUND, "not found\n"),
     }

@@ -15,10 +15,11 @@ use access::token::Verifier;
 use http::Response;
 use proto::Rule;
 use runtime::{
-    Clock, Shutdown, admin, layers,
+    Clock, Shutdown, Surge, admin, layers,
     mesh::{Channel, Mesh},
     metrics::{self, RPCS, RpcLabels},
     spans::{self, SpanKind, Told},
+    surge::State,
     trace::{self, TraceContext},
 };
 use tonic::{Code, Status, body::Body};
@@ -56,6 +57,7 @@ pub(crate) struct Gateway {
     pub(crate) body_bytes: usize,
     complaint: OnceLock<admin::Complaint>,
     clock: Clock,
+    surge: Surge,
 }
 
 impl Gateway {
@@ -65,6 +67,7 @@ impl Gateway {
         mesh: &Mesh,
         verifier: Verifier,
         clock: Clock,
+        surge: Surge,
     ) -> Self {
         let channels = services.iter().filter_map(|name| Some((*name, mesh.channel(name).ok()?))).collect();
         Self {
@@ -74,6 +77,7 @@ impl Gateway {
             body_bytes: settings.body_bytes,
             complaint: OnceLock::new(),
             clock,
+            surge,
         }
     }
 
@@ -87,6 +91,11 @@ impl Gateway {
             Some(complaint) => complaint().await.is_none(),
             None => false,
         }
+    }
+
+    /// Which level of a surge is in force.
+    pub(crate) fn surge(&self) -> State {
+        self.surge.at(self.clock.now())
     }
 
     /// Forgets, once a minute, callers that the limits no longer need to remember.

@@ -19,7 +19,7 @@ use hyper_util::{
     server::conn::auto,
 };
 use runtime::{
-    Clock, Shutdown, admin,
+    Clock, Shutdown, Surge, admin,
     mesh::Mesh,
     server::{self, Entrance},
     spans,
@@ -51,7 +51,10 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> anyhow::Result<()> {
     let mesh = Mesh::new(&tls, &settings.common.upstreams())?;
     let keys_file = settings.common.keys_file.clone();
     let verifier = Verifier::follow(mesh.channel("identity")?, keys_file, &shutdown);
-    let gateway = Arc::new(edge::Gateway::new(&settings, proto::SERVICES, &mesh, verifier.clone(), Clock::system()));
+    let clock = Clock::system();
+    let surge = Surge::follow(settings.common.surge_file.clone(), clock.clone(), &shutdown);
+    let gateway = edge::Gateway::new(&settings, proto::SERVICES, &mesh, verifier.clone(), clock, surge);
+    let gateway = Arc::new(gateway);
     gateway.keep_limits_small(&shutdown);
 
     let listen = settings.common.listen;

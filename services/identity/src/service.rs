@@ -9,6 +9,7 @@ use base64::{
     engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD},
 };
 use chassis::{Base, Error};
+use proto::options::Switch;
 use proto::registry::registry_internal_service_client::RegistryInternalServiceClient;
 use runtime::mesh::Channel;
 use vault::Vault;
@@ -39,6 +40,12 @@ impl Identity {
             hashing: Hashing::new()?,
             post: Arc::new(post),
         })
+    }
+
+    /// A turn at hashing a password, or the answer to come back later.
+    pub(crate) fn admit(&self) -> Result<Turn, Error> {
+        let now = self.base.clock.now();
+        self.hashing.admit(self.base.surge.is_thrown(Switch::SignInQueue, now))
     }
 
     pub(crate) fn vault(&self) -> &Vault {

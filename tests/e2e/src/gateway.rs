@@ -1,6 +1,10 @@
 //! A second gateway in front of the same services, to try settings without a private mesh.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use client::Client;
@@ -47,6 +51,24 @@ impl Gateway {
     /// Where it answers, `host:port`.
     pub fn address(&self) -> String {
         self.stack.gateway.url.trim_start_matches("https://").to_owned()
+    }
+
+    /// Its folder.
+    pub fn run(&self) -> &Path {
+        &self.stack.run
+    }
+
+    /// The file of its log.
+    pub fn log(&self) -> &Path {
+        self.stack.services.get("gateway").map_or(&self.stack.run, |gateway| &gateway.log)
+    }
+
+    /// What it measures.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn metrics(&self) -> anyhow::Result<String> {
+        Ok(self.stack.admin("gateway", "/metrics").await?.1)
     }
 
     /// The file of the authority that signed its certificate.

@@ -20,11 +20,11 @@ impl Stack {
     /// # Errors
     /// When it cannot be read.
     pub fn tls(&self, name: &str) -> anyhow::Result<Tls> {
-        Tls::load(&TlsFiles {
-            ca: self.certs.join("ca.pem"),
-            cert: self.certs.join(format!("{name}.pem")),
-            key: self.certs.join(format!("{name}.key")),
-        })
+        Tls::load(&TlsFiles::new(
+            self.certs.join("ca.pem"),
+            self.certs.join(format!("{name}.pem")),
+            self.certs.join(format!("{name}.key")),
+        ))
     }
 
     /// A client of the gateway, not signed in. Of several gateways it takes any, as behind one name.

@@ -176,6 +176,7 @@ impl Stack {
             .env("HERSYS_TLS_CERT", self.certs.join(format!("{program}.pem")))
             .env("HERSYS_TLS_KEY", self.certs.join(format!("{program}.key")))
             .env("HERSYS_UPSTREAMS_FILE", self.run.join("upstreams"))
+            .env("HERSYS_SURGE_FILE", self.run.join("surge.json"))
             .env("HERSYS_NATS_URL", format!("tls://127.0.0.1:{}", self.nats.port))
             .env("HERSYS_KEYS_FILE", self.run.join(format!("keys/{name}.jwks")))
             .env("HERSYS_FONT", self.tools.join("ipaexg.ttf"))

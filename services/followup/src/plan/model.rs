@@ -6,7 +6,7 @@ use proto::{
     registry::{CaseChanged, CaseRole, DiagnosisClass, Outcome, Placement, TestResult},
 };
 use runtime::{
-    clock::day_in_japan,
+    clock::{JAPAN, day_in_japan},
     problem::{Text, text},
 };
 use time::{Date, Duration, OffsetDateTime, Time, UtcOffset};
@@ -191,11 +191,10 @@ pub(crate) fn counts(at: OffsetDateTime, slot: Slot) -> bool {
 
 /// The next moment a report is due after another: the earliest of the agreed times of the day in Japan.
 pub(crate) fn next_due(after: OffsetDateTime, times: &[String]) -> OffsetDateTime {
-    let japan = UtcOffset::from_hms(9, 0, 0).unwrap_or(UtcOffset::UTC);
-    let local = after.to_offset(japan);
+    let local = after.to_offset(JAPAN);
     let times = || times.iter().filter_map(|text| time_of_day(text));
     let on =
-        |day: Date| times().map(move |time| day.with_time(time).assume_offset(japan)).filter(|at| *at > after).min();
+        |day: Date| times().map(move |time| day.with_time(time).assume_offset(JAPAN)).filter(|at| *at > after).min();
     on(local.date())
         .or_else(|| local.date().next_day().and_then(on))
         .unwrap_or(after + Duration::days(1))

@@ -27,6 +27,9 @@ const BODY_OF_A_STRANGER: Duration = Duration::from_secs(10);
 /// How long the body of somebody who is signed in may take: an import over a slow line.
 const BODY: Duration = Duration::from_secs(30);
 
+/// When to ask again for what is switched off: a wave does not end in a moment.
+const WHILE_IT_LASTS: Duration = Duration::from_mins(10);
+
 impl Gateway {
     /// Checks a call by its path and headers.
     pub(crate) async fn admit(&self, path: &str, headers: &HeaderMap, address: IpAddr) -> Result<Admitted, Status> {
@@ -41,6 +44,9 @@ impl Gateway {
             return Err(problem::over_quota(RETRY_AFTER));
         }
         let caller = caller?;
+        if let Some(switch) = rule.switched_off_by.filter(|switch| self.surge.is_thrown(*switch, self.clock.now())) {
+            return Err(problem::switched_off(switch, WHILE_IT_LASTS));
+        }
         let whose = Whose::of(caller.as_ref(), address);
         let over_quota = || problem::over_quota(RETRY_AFTER);
         let under_way = match caller {

@@ -113,9 +113,5 @@ impl RegistryInternalService for Registry {
 fn tls(service: &str) -> anyhow::Result<Tls> {
     let certs = PathBuf::from(std::env::var("HERSYS_TEST_RUN")?).join("certs");
     let file = |name: String| certs.join(name);
-    Tls::load(&TlsFiles {
-        ca: file("ca.pem".to_owned()),
-        cert: file(format!("{service}.pem")),
-        key: file(format!("{service}.key")),
-    })
+    Tls::load(&TlsFiles::new(file("ca.pem".to_owned()), file(format!("{service}.pem")), file(format!("{service}.key"))))
 }

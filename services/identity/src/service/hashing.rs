@@ -8,15 +8,24 @@ use std::{
 use anyhow::Context as _;
 use argon2::{Argon2, PasswordHash, PasswordHasher as _, PasswordVerifier as _};
 use chassis::Error;
+use runtime::metrics::SIGNING_IN;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 /// Callers that may wait for their turn; the next one is told to come back.
 const WAITING: usize = 40;
+/// The same while the queue is switched to a longer one: the last of them waits some ten seconds.
+const WAITING_IN_A_SURGE: usize = 200;
 
 type Job = Box<dyn FnOnce() + Send>;
 
 /// A place in the queue; given back when the work is done.
 pub(crate) struct Turn(#[expect(dead_code, reason = "held, not read")] OwnedSemaphorePermit);
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        SIGNING_IN.dec();
+    }
+}
 
 /// Argon2id with 19 MiB and two passes, on one thread of its own: the other core stays free for filing, and the 19 MiB are
 /// the same ones each time instead of some in every thread's heap.
@@ -37,12 +46,18 @@ impl Hashing {
             // Ends when the last handle is dropped.
             .spawn(move || queue.iter().for_each(|job| job()))
             .context("start the hashing thread")?;
-        Ok(Self { jobs, admitted: Arc::new(Semaphore::new(1 + WAITING)), decoy: Arc::from(decoy) })
+        Ok(Self { jobs, admitted: Arc::new(Semaphore::new(1 + WAITING_IN_A_SURGE)), decoy: Arc::from(decoy) })
     }
 
-    /// A turn in the queue, or the answer to come back later.
-    pub(crate) fn admit(&self) -> Result<Turn, Error> {
-        Arc::clone(&self.admitted).try_acquire_owned().map(Turn).map_err(|_| Error::Exhausted)
+    /// A turn in the queue, or the answer to come back later. `longer` lets more people wait.
+    pub(crate) fn admit(&self, longer: bool) -> Result<Turn, Error> {
+        let kept_free = if longer { 0 } else { WAITING_IN_A_SURGE - WAITING };
+        if self.admitted.available_permits() <= kept_free {
+            return Err(Error::Exhausted);
+        }
+        let turn = Arc::clone(&self.admitted).try_acquire_owned().map_err(|_| Error::Exhausted)?;
+        SIGNING_IN.inc();
+        Ok(Turn(turn))
     }
 
     pub(crate) async fn hash(&self, turn: Turn, password: String) -> Result<String, Error> {
@@ -91,7 +106,7 @@ mod tests {
     #[tokio::test]
     async fn only_the_right_password_fits() {
         let hashing = Hashing::new().unwrap();
-        let turn = || hashing.admit().unwrap();
+        let turn = || hashing.admit(false).unwrap();
         let hash = hashing.hash(turn(), "correct horse battery".to_owned()).await.unwrap();
         assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
         assert!(hashing.verify(turn(), "correct horse battery".to_owned(), Some(hash.clone())).await.unwrap());
@@ -102,9 +117,11 @@ mod tests {
     #[tokio::test]
     async fn a_storm_is_turned_away_and_not_queued_for_ever() {
         let hashing = Hashing::new().unwrap();
-        let turns: Vec<_> = (0..200).map(|_| hashing.admit()).collect();
-        assert_eq!(turns.iter().filter(|turn| turn.is_ok()).count(), 41);
+        let storm = |longer: bool| (0..300).filter_map(|_| hashing.admit(longer).ok()).collect::<Vec<_>>();
+        let turns = storm(false);
+        assert_eq!(turns.len(), 41);
+        assert_eq!(storm(true).len(), 160, "the longer queue takes those beyond");
         drop(turns);
-        assert!(hashing.admit().is_ok(), "whoever gives up makes room");
+        assert!(hashing.admit(false).is_ok(), "whoever gives up makes room");
     }
 }

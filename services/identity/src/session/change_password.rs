@@ -12,13 +12,13 @@ pub(crate) async fn change_password(
 ) -> Result<ChangePasswordResponse, Error> {
     let ChangePasswordRequest { current_password, new_password } = call.request;
     let caller = call.caller;
-    let turn = identity.hashing.admit()?;
+    let turn = identity.admit()?;
     let account = attempt::counted(&identity, &caller).await?;
     factor::refuse_easy(&new_password, &account.login)?;
     if !identity.verify(turn, current_password, Some(account.secret_hash)).await? {
         return Err(Error::invalid("current_password", "パスワードが違います", "must be the password in use"));
     }
-    let secret_hash = identity.hashing.hash(identity.hashing.admit()?, new_password).await?;
+    let secret_hash = identity.hashing.hash(identity.admit()?, new_password).await?;
 
     let mut tx = identity.base.pool.begin().await?;
     factor::set_password(&mut tx, caller.user_id, &secret_hash).await?;
@@ -84,7 +84,7 @@ mod tests {
             let refused = change(&scene, caller, current, new).await.refused();
             assert_eq!((refused.code(), refused.message().starts_with(field)), (code, true), "{field}");
         }
-        let turns: Vec<_> = std::iter::from_fn(|| scene.identity.hashing.admit().ok()).collect();
+        let turns: Vec<_> = std::iter::from_fn(|| scene.identity.admit().ok()).collect();
         assert_eq!(change(&scene, &nurse.caller, PASSWORD, NEW).await.refused().code(), Code::ResourceExhausted);
         drop(turns);
         scene.world.clock.advance(Duration::minutes(30));

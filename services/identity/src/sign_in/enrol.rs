@@ -26,7 +26,7 @@ pub(crate) async fn enrol(identity: Identity, call: Call<EnrolRequest, Anonymous
     drop(conn);
     factor::refuse_easy(&new_password, &account.login)?;
 
-    let turn = identity.hashing.admit()?;
+    let turn = identity.admit()?;
     let secret_hash = identity.hashing.hash(turn, new_password).await?;
     let authenticator = factor::new_authenticator(&identity, &account)?;
     let codes = RecoveryCodes::drawn(&identity, account.user_id)?;
@@ -101,7 +101,7 @@ mod tests {
         let scene = Scene::new().await?;
         let issued = scene.issue(scene.hospital, "nurse.sato", Role::Nurse).await?;
         let challenge = scene.sign_in("nurse.sato", &issued.initial_secret).await?.challenge;
-        let turns: Vec<_> = std::iter::from_fn(|| scene.identity.hashing.admit().ok()).collect();
+        let turns: Vec<_> = std::iter::from_fn(|| scene.identity.admit().ok()).collect();
         assert_eq!(scene.enrol(&challenge, PASSWORD).await.refused().code(), Code::ResourceExhausted);
         drop(turns);
         scene.enrol(&challenge, PASSWORD).await?;

@@ -14,7 +14,7 @@ use crate::{
 pub(crate) async fn start(identity: Identity, call: Call<SignInRequest, Anonymous>) -> Result<SignInResponse, Error> {
     let SignInRequest { login, password, device_token } = call.request;
     // Turned away before it counts: a storm must not make anybody's credential rest.
-    let turn = identity.hashing.admit()?;
+    let turn = identity.admit()?;
 
     let Counted { account, resting, device } = count(&identity, &login, &device_token).await?;
     let kept = account.as_ref().filter(|_| !resting).map(|account| account.secret_hash.clone());
@@ -158,7 +158,7 @@ mod tests {
     async fn a_storm_is_turned_away_and_nothing_counts() -> Outcome {
         let scene = Scene::new().await?;
         let nurse = scene.person(scene.hospital, "nurse.sato", Role::Nurse).await?;
-        let turns: Vec<_> = std::iter::from_fn(|| scene.identity.hashing.admit().ok()).collect();
+        let turns: Vec<_> = std::iter::from_fn(|| scene.identity.admit().ok()).collect();
         for _ in 0..5 {
             assert_eq!(scene.sign_in(&nurse.login, PASSWORD).await.refused().code(), Code::ResourceExhausted);
         }

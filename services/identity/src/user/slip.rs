@@ -9,8 +9,8 @@ use krilla::{
     surface::Surface,
     text::{Font, TextDirection},
 };
-use runtime::problem::why;
-use time::{OffsetDateTime, UtcOffset, macros::format_description};
+use runtime::{clock::JAPAN, problem::why};
+use time::{OffsetDateTime, macros::format_description};
 
 use super::model::Made;
 use crate::{service::Identity, settings::Post};
@@ -73,7 +73,7 @@ fn draw(document: &mut Document, font: &Font, slip: &Slip, address: &str) -> any
         surface.draw_text(Point::from_xy(LEFT, y), font.clone(), size, text, false, TextDirection::Auto);
     };
     line(&mut surface, 90.0, 20.0, "システム利用ID 発行通知書");
-    let until = slip.expires_at.to_offset(UtcOffset::from_hms(9, 0, 0)?);
+    let until = slip.expires_at.to_offset(JAPAN);
     let until = until.format(format_description!("[year]年[month]月[day]日 [hour]時[minute]分"))?;
     let rows = [
         ("利用者", if slip.holder.is_empty() { "—" } else { &slip.holder }),

@@ -7,7 +7,7 @@ use data::outbox::Wake;
 use prost::{Message, Name};
 use proto::{Rule, options::Audit};
 use runtime::{
-    Clock, Pulses, Shutdown,
+    Clock, Pulses, Shutdown, Surge,
     mesh::{Channel, Mesh},
 };
 use sqlx::PgPool;
@@ -43,6 +43,8 @@ pub struct Base {
     pub mesh: Mesh,
     /// Whether the tasks of the process go on, and whether its clock can be trusted.
     pub pulses: Pulses,
+    /// Which level of a surge is in force.
+    pub surge: Surge,
 }
 
 impl Base {

@@ -8,7 +8,7 @@ use clap::Args;
 use data::{Consumer, Projection, consumer::Listening, nats, outbox::Wake, pool, pool::Database, relay, retention};
 use futures::FutureExt as _;
 use runtime::{
-    Clock, Pulses, Shutdown, admin, config::Common, layers::Standard, mesh::Mesh, server, spans, tls::Tls, trace,
+    Clock, Pulses, Shutdown, Surge, admin, config::Common, layers::Standard, mesh::Mesh, server, spans, tls::Tls, trace,
 };
 use sqlx::{PgConnection, PgPool, migrate::Migrator};
 use tokio::net::TcpListener;
@@ -78,7 +78,8 @@ impl<Own: Args> Mount<Own> {
         directory.follow(apart.clone(), clock.clone(), pulses.clone(), &shutdown);
         let mesh = Mesh::new(&tls, &common.upstreams())?;
         let bus = nats::connect(&common.nats_url, service, &tls).await?;
-        let base = Base { service, pool, vault, signer, directory, clock, wake, shutdown, mesh, pulses };
+        let surge = Surge::follow(common.surge_file.clone(), clock.clone(), &shutdown);
+        let base = Base { service, pool, vault, signer, directory, clock, wake, shutdown, mesh, pulses, surge };
         let mut mount = Self {
             base,
             apart,

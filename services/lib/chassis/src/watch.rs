@@ -1,9 +1,10 @@
-//! Watching a list: what arrives is sent within a second, until the token ends.
+//! Watching a list: what arrives is sent within a second (five, while a surge thins the watches), until the token ends.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use access::{directory::Standing, guard};
 use prost::{Message, Name};
+use proto::options::Switch;
 use runtime::problem::{self, Unproved, why};
 use time::OffsetDateTime;
 use tokio::sync::{mpsc, watch};
@@ -17,6 +18,10 @@ use crate::{Base, Call, Error};
 const POLL: Duration = Duration::from_millis(800);
 /// Look at most this often: in a surge, something arrives all the time.
 const PAUSE: Duration = Duration::from_millis(150);
+/// The same while watches are switched to less often. A task still reaches a screen within five seconds.
+const PAUSE_IN_A_SURGE: Duration = Duration::from_millis(3_500);
+const _: () =
+    assert!(POLL.as_millis() + PAUSE_IN_A_SURGE.as_millis() < 5_000, "a task reaches a screen within five seconds");
 /// A row may commit this much later than the moment it carries.
 const OVERLAP: time::Duration = time::Duration::seconds(15);
 /// The most rows in one message.
@@ -145,7 +150,8 @@ where
         let fresh = look(Since { moment: edge, known, limit: BATCH }).await?;
         if fresh.is_empty() {
             let _ = tokio::time::timeout(POLL, woken.changed()).await;
-            tokio::time::sleep(PAUSE).await;
+            let thinned = base.surge.is_thrown(Switch::LongPolls, base.clock.now());
+            tokio::time::sleep(if thinned { PAUSE_IN_A_SURGE } else { PAUSE }).await;
             continue;
         }
         newest = fresh.iter().map(|(_, at)| *at).fold(newest, OffsetDateTime::max);

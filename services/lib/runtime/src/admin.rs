@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -44,6 +44,8 @@ pub fn serve(listener: TcpListener, tls: &Tls, complaint: Complaint, shutdown: &
 
 /// How long a process may take to answer the probe beside it.
 const ANSWERS: Duration = Duration::from_secs(4);
+/// The most bytes of an answer.
+const MOST: usize = 8 << 20;
 
 /// Asks the process with these settings, on this machine, by its own certificate: a probe for where nothing listens without TLS.
 ///
@@ -58,14 +60,26 @@ pub async fn ask(service: &str, common: &Common, path: &str) -> anyhow::Result<(
 /// # Errors
 /// When it does not answer, or complains.
 pub async fn ask_at(service: &str, address: &str, common: &Common, path: &str) -> anyhow::Result<()> {
-    let tls = Tls::load(&common.tls)?;
+    read(service, address, &Tls::load(&common.tls)?, path).await.map(|_| ())
+}
+
+/// What a process of the mesh says at `path` of its admin port.
+///
+/// # Errors
+/// When it does not answer in time, complains, or says very much.
+pub async fn read(service: &str, address: &str, tls: &Tls, path: &str) -> anyhow::Result<String> {
     let channel = Channel::new(address, &format!("{service}.hersys.internal"), Arc::clone(&tls.client))?;
     let request = Request::get(path).body(tonic::body::Body::empty())?;
-    let answer = tokio::time::timeout(ANSWERS, channel.send(request)).await.context("it does not answer in time")??;
-    let status = answer.status();
-    let said = answer.into_body().collect().await?.to_bytes();
-    anyhow::ensure!(status == StatusCode::OK, "{}", String::from_utf8_lossy(&said).trim());
-    Ok(())
+    let answered = async {
+        let answer = channel.send(request).await?;
+        let status = answer.status();
+        let said = Limited::new(answer.into_body(), MOST).collect().await;
+        anyhow::Ok((status, said.map_err(|error| anyhow::anyhow!("read the answer: {error}"))?.to_bytes()))
+    };
+    let (status, said) = tokio::time::timeout(ANSWERS, answered).await.context("it does not answer in time")??;
+    let said = String::from_utf8_lossy(&said).into_owned();
+    anyhow::ensure!(status == StatusCode::OK, "{}", said.trim());
+    Ok(said)
 }
 
 async fn answer(request: Request<Incoming>, complaint: Complaint) -> Result<Response<Full<Bytes>>, Infallible> {

@@ -2,7 +2,10 @@
 
 use std::sync::{Arc, RwLock};
 
-use time::{Date, Duration, OffsetDateTime, UtcOffset};
+use time::{Date, Duration, OffsetDateTime, UtcOffset, macros::offset};
+
+/// Japan's time: no daylight saving.
+pub const JAPAN: UtcOffset = offset!(+9);
 
 /// The source of time: the system's, or in a test one that is moved by hand.
 #[derive(Clone, Debug, Default)]
@@ -45,14 +48,14 @@ fn system_now() -> OffsetDateTime {
     OffsetDateTime::now_utc()
 }
 
-/// The date in Japan (UTC+9, no daylight saving) at a moment.
+/// The date in Japan at a moment.
 pub fn day_in_japan(at: OffsetDateTime) -> Date {
-    UtcOffset::from_hms(9, 0, 0).map_or(at, |japan| at.to_offset(japan)).date()
+    at.to_offset(JAPAN).date()
 }
 
 /// The beginning of the day in Japan that a moment lies in.
 pub fn start_of_day_in_japan(at: OffsetDateTime) -> OffsetDateTime {
-    UtcOffset::from_hms(9, 0, 0).map_or(at, |japan| day_in_japan(at).midnight().assume_offset(japan))
+    day_in_japan(at).midnight().assume_offset(JAPAN)
 }
 
 /// A moment as the protobuf type.

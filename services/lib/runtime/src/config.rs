@@ -45,6 +45,10 @@ pub struct Common {
     #[arg(long, env = "HERSYS_KEYS_FILE")]
     pub keys_file: Option<PathBuf>,
 
+    /// The file that says which level of a surge is in force, and what is switched off. It is read again and again.
+    #[arg(long, env = "HERSYS_SURGE_FILE")]
+    pub surge_file: Option<PathBuf>,
+
     /// NATS server, `tls://host:port`.
     #[arg(long, env = "HERSYS_NATS_URL", default_value = "tls://127.0.0.1:4222")]
     pub nats_url: String,
@@ -118,6 +122,19 @@ pub struct TlsFiles {
     /// Its private key.
     #[arg(long = "tls-key", env = "HERSYS_TLS_KEY")]
     pub key: PathBuf,
+    /// For the gateway: the certificate chain that its callers see, signed by an authority that browsers know. Default: the mesh's own.
+    #[arg(long, env = "HERSYS_EDGE_CERT", requires = "edge_key")]
+    pub edge_cert: Option<PathBuf>,
+    /// Its private key.
+    #[arg(long, env = "HERSYS_EDGE_KEY", requires = "edge_cert")]
+    pub edge_key: Option<PathBuf>,
+}
+
+impl TlsFiles {
+    /// The mesh's own certificate for every listener.
+    pub fn new(ca: PathBuf, cert: PathBuf, key: PathBuf) -> Self {
+        Self { ca, cert, key, edge_cert: None, edge_key: None }
+    }
 }
 
 fn upstream(text: &str) -> Result<(String, String), String> {

@@ -29,9 +29,19 @@ static RPC_SECONDS: LazyLock<Family<RpcName, HistogramWithExemplars<OfTrace>>> =
 pub static LAG: LazyLock<Family<LagLabels, Gauge>> =
     LazyLock::new(|| register("lag_events", "Events committed and not yet handled, by stage", Family::default()));
 
+/// How long the oldest event that a consumer has not handled has waited.
+pub static OLDEST: LazyLock<Family<LagLabels, Gauge>> = LazyLock::new(|| {
+    register("oldest_event_seconds", "Seconds that the oldest event not yet handled has waited", Family::default())
+});
+
 /// Connections of the database pool.
 pub static POOL: LazyLock<Family<PoolLabels, Gauge>> =
     LazyLock::new(|| register("pool_connections", "Connections of the database pool by state", Family::default()));
+
+/// How many have a turn at signing in, or wait for it.
+pub static SIGNING_IN: LazyLock<Gauge> = LazyLock::new(|| {
+    register("sign_in_queue", "People who have a turn at signing in or wait for it", Gauge::default())
+});
 
 /// Openings of cases in an emergency by users who open very many in a day. Anything but 0 is an alarm for the auditor.
 pub static MANY_EMERGENCIES: LazyLock<Counter> = LazyLock::new(|| {
@@ -77,7 +87,7 @@ struct RpcName {
     rpc: String,
 }
 
-/// Labels of [`LAG`].
+/// Labels of [`LAG`] and [`OLDEST`].
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct LagLabels {
     /// `outbox`, or the owner whose events are consumed.

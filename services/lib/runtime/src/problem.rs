@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, fmt::Display, time::Duration};
 
+use proto::options::Switch;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
@@ -210,6 +211,24 @@ pub fn unavailable() -> Status {
         "Temporarily unavailable. Please try again.",
     );
     status(Code::Unavailable, &why, ErrorDetails::with_retry_info(Some(Duration::from_secs(1))))
+}
+
+/// UNAVAILABLE: the operations team has switched it off while a wave lasts. Carries the delay after which to try again.
+pub fn switched_off(switch: Switch, retry_after: Duration) -> Status {
+    let why = match switch {
+        Switch::HeavyStatistics => why(
+            "SWITCHED_OFF",
+            "混雑のため、詳細な集計を一時停止しています。概況の集計は利用できます。",
+            "Detailed statistics are switched off while the system is under load. The summary is available.",
+        ),
+        _ => why(
+            "SWITCHED_OFF",
+            "混雑のため、大量の出力と処理を一時停止しています。届出・健康観察・患者の照会は利用できます。",
+            "Bulk reads and long runs are switched off while the system is under load. Filing, health reports and your own \
+             patients' records are available.",
+        ),
+    };
+    status(Code::Unavailable, &why, ErrorDetails::with_retry_info(Some(retry_after)))
 }
 
 /// `DEADLINE_EXCEEDED`: the call took longer than it may.

@@ -143,14 +143,7 @@ fn tell_end(certificate: &CertifiedKey) {
 }
 
 fn load(files: &TlsFiles) -> anyhow::Result<Loaded> {
-    let chain = CertificateDer::pem_file_iter(&files.cert)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .with_context(|| format!("read the certificate {}", files.cert.display()))?;
-    let key = PrivateKeyDer::from_pem_file(&files.key)
-        .with_context(|| format!("read the private key {}", files.key.display()))?;
-    ensure!(!chain.is_empty(), "{} contains no certificate", files.cert.display());
-    let certificate = CertifiedKey::from_der(chain.clone(), key.clone_key(), &aws_lc_rs::default_provider())
-        .context("the certificate and the private key do not match")?;
+    let (chain, key, certificate) = certified(&files.cert, &files.key)?;
     let roots = Arc::new(roots(&files.ca)?);
 
     let verifier = WebPkiClientVerifier::builder(Arc::clone(&roots)).build().context("build the client verifier")?;
@@ -158,15 +151,37 @@ fn load(files: &TlsFiles) -> anyhow::Result<Loaded> {
         .with_client_cert_verifier(verifier)
         .with_single_cert(chain.clone(), key.clone_key())?;
     mutual.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let (edge_chain, edge_key) = match (&files.edge_cert, &files.edge_key) {
+        (Some(cert), Some(key)) => {
+            let (chain, key, _) = certified(cert, key)?;
+            (chain, key)
+        }
+        _ => (chain.clone(), key.clone_key()),
+    };
     let mut edge = ServerConfig::builder_with_protocol_versions(VERSIONS)
         .with_no_client_auth()
-        .with_single_cert(chain.clone(), key.clone_key())?;
+        .with_single_cert(edge_chain, edge_key)?;
     edge.alpn_protocols.clone_from(&mutual.alpn_protocols);
     let mut client = ClientConfig::builder_with_protocol_versions(VERSIONS)
         .with_root_certificates(roots)
         .with_client_auth_cert(chain, key)?;
     client.alpn_protocols = vec![b"h2".to_vec()];
     Ok(Loaded { mutual, edge, client, certificate })
+}
+
+/// A chain and its key, which must fit.
+fn certified(
+    cert: &Path,
+    key: &Path,
+) -> anyhow::Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>, CertifiedKey)> {
+    let chain = CertificateDer::pem_file_iter(cert)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .with_context(|| format!("read the certificate {}", cert.display()))?;
+    ensure!(!chain.is_empty(), "{} contains no certificate", cert.display());
+    let key = PrivateKeyDer::from_pem_file(key).with_context(|| format!("read the private key {}", key.display()))?;
+    let certificate = CertifiedKey::from_der(chain.clone(), key.clone_key(), &aws_lc_rs::default_provider())
+        .with_context(|| format!("the certificate {} and its private key do not match", cert.display()))?;
+    Ok((chain, key, certificate))
 }
 
 fn roots(ca: &Path) -> anyhow::Result<RootCertStore> {
@@ -181,9 +196,9 @@ fn roots(ca: &Path) -> anyhow::Result<RootCertStore> {
     Ok(roots)
 }
 
-fn modified(files: &TlsFiles) -> [Option<(SystemTime, u64)>; 3] {
-    [&files.ca, &files.cert, &files.key]
-        .map(|path| fs::metadata(path).ok().and_then(|m| Some((m.modified().ok()?, m.len()))))
+fn modified(files: &TlsFiles) -> [Option<(SystemTime, u64)>; 5] {
+    [Some(&files.ca), Some(&files.cert), Some(&files.key), files.edge_cert.as_ref(), files.edge_key.as_ref()]
+        .map(|path| path.and_then(|path| fs::metadata(path).ok()).and_then(|m| Some((m.modified().ok()?, m.len()))))
 }
 
 /// A service's name, from the only SPIFFE id of its certificate: `spiffe://hersys.local/svc/<name>`.

@@ -19,7 +19,7 @@ use chassis::{Base, Call, Error, MigrationSet};
 use data::{Event, Failure, Projection, outbox::Wake};
 use prost::{Message, Name};
 use runtime::{
-    Clock, Pulses, Shutdown,
+    Clock, Pulses, Shutdown, Surge,
     config::{TlsFiles, Upstreams},
     mesh::Mesh,
     problem::{self, Language},
@@ -85,6 +85,7 @@ impl World {
             shutdown: Shutdown::default(),
             mesh: stack.mesh(service)?,
             pulses: Pulses::default(),
+            surge: Surge::default(),
             pool,
         };
         Ok(Self { base, clock, seq: std::sync::atomic::AtomicI64::new(0) })
@@ -262,11 +263,11 @@ impl Stack {
     /// The services of the stack, called with the certificate of the service under test.
     fn mesh(&self, service: &str) -> anyhow::Result<Mesh> {
         let file = |name: String| self.certs.join(name);
-        let tls = Tls::load(&TlsFiles {
-            ca: file("ca.pem".to_owned()),
-            cert: file(format!("{service}.pem")),
-            key: file(format!("{service}.key")),
-        })?;
+        let tls = Tls::load(&TlsFiles::new(
+            file("ca.pem".to_owned()),
+            file(format!("{service}.pem")),
+            file(format!("{service}.key")),
+        ))?;
         let given = self.services.iter().map(|(name, service)| (name.clone(), service.address.clone())).collect();
         let upstreams = Upstreams { given, file: None };
         Mesh::new(&tls, &upstreams)

@@ -6,5 +6,6 @@ mod contract;
 mod crowds;
 mod limits;
 mod rest;
+mod surge;
 mod systems;
 mod tls;

@@ -4,4 +4,5 @@ mod bus;
 mod filings;
 mod processes;
 mod replicas;
+mod restore;
 mod stalls;

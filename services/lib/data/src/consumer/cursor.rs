@@ -55,11 +55,19 @@ pub(super) async fn handled(pool: &PgPool, source: &str) -> sqlx::Result<i64> {
     .await
 }
 
-/// Moves the watermark if everything up to `seq` has been handled. Returns how far the log has been handled.
-pub(super) async fn move_watermark(pool: &PgPool, source: &str, seq: i64, at: OffsetDateTime) -> sqlx::Result<i64> {
-    sqlx::query_scalar(
+/// How far a log has been handled.
+#[derive(Clone, Copy, Debug, FromRow)]
+pub(super) struct Reached {
+    pub handled_seq: i64,
+    /// Everything that was recorded up to this moment has been handled.
+    pub watermark: OffsetDateTime,
+}
+
+/// Moves the watermark if everything up to `seq` has been handled.
+pub(super) async fn move_watermark(pool: &PgPool, source: &str, seq: i64, at: OffsetDateTime) -> sqlx::Result<Reached> {
+    sqlx::query_as(
         "update cursor set watermark = case when handled_seq >= $2 then greatest(watermark, $3) else watermark end
-         where source = $1 returning handled_seq",
+         where source = $1 returning handled_seq, watermark",
     )
     .bind(source)
     .bind(seq)

@@ -5,7 +5,7 @@ use std::{sync::atomic::Ordering, time::Duration};
 use proto::operations::{Digest, GetHeadRequest, Head, ListDigestsRequest, ReadEventsRequest};
 use runtime::{
     clock,
-    metrics::{LAG, LagLabels},
+    metrics::{LAG, LagLabels, OLDEST},
 };
 use time::OffsetDateTime;
 
@@ -94,8 +94,11 @@ impl<P: Projection> Consumer<P> {
     async fn move_watermark(&self, head: &Head) -> Result<(), Failure> {
         let at = head.watermark_time.as_ref().and_then(clock::from_proto).unwrap_or(OffsetDateTime::UNIX_EPOCH);
         let source = self.projection.source();
-        let handled = cursor::move_watermark(&self.pool, source, head.seq, at).await?;
-        LAG.get_or_create(&LagLabels { stage: source.to_owned() }).set((head.seq - handled).max(0));
+        let reached = cursor::move_watermark(&self.pool, source, head.seq, at).await?;
+        let behind = (head.seq - reached.handled_seq).max(0);
+        let waits = if behind > 0 { (at - reached.watermark).whole_seconds().max(0) } else { 0 };
+        LAG.get_or_create(&LagLabels { stage: source.to_owned() }).set(behind);
+        OLDEST.get_or_create(&LagLabels { stage: source.to_owned() }).set(waits);
         Ok(())
     }
 

@@ -189,3 +189,23 @@ async fn sslyze_finds_nothing_on_listeners_of_every_kind_and_something_on_a_weak
     assert!(found.iter().any(|line| line.contains("CBC")), "{found:?}");
     Ok(())
 }
+
+#[tokio::test]
+async fn callers_see_the_certificate_of_the_edge_and_the_mesh_its_own() -> Outcome {
+    let world = World::shared()?;
+    let folder = std::env::temp_dir().join(format!("edge-{}", uuid::Uuid::now_v7()));
+    let public = devstack::certs::Authority::open(&folder)?.issue("gateway")?;
+    let (cert, key) = (public.cert.to_string_lossy(), public.key.to_string_lossy());
+    let gateway = world.gateway_with(&[("HERSYS_EDGE_CERT", &cert), ("HERSYS_EDGE_KEY", &key)]).await?;
+    let ask = async |ca: &std::path::Path| {
+        let client = client::Client::new(&format!("https://{}", gateway.address()), ca)?;
+        let request = http::Request::get("/healthz").body(tonic::body::Body::empty())?;
+        anyhow::Ok(client.channel().send(request).await?.status())
+    };
+    assert_eq!(ask(&public.ca).await?, 200);
+    assert!(ask(&gateway.ca()).await.is_err(), "whoever knows the mesh's authority only does not know this one");
+    // The mesh still sees the mesh's: the admin port answered when the gateway came up, and its calls reach identity.
+    assert!(gateway.metrics().await?.contains("hersys_certificate_ends_seconds"));
+    std::fs::remove_dir_all(folder)?;
+    Ok(())
+}

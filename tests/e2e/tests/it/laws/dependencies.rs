@@ -53,3 +53,12 @@ fn every_member_inherits_the_lints() -> Outcome {
     }
     Ok(())
 }
+
+#[test]
+fn only_the_operator_knows_the_api_of_a_cluster() -> Outcome {
+    let metadata = metadata()?;
+    let knows = |package: &&Package| package.dependencies.iter().any(|d| d.name == "kube" || d.name == "k8s-openapi");
+    let who: Vec<&str> = metadata.packages.iter().filter(knows).map(|package| package.name.as_str()).collect();
+    assert_eq!(who, ["operator"]);
+    Ok(())
+}

@@ -328,11 +328,11 @@ async fn a_client_of_another_authority_gets_no_connection() -> Outcome {
     let foreign = devstack::certs::Authority::open(&folder)?;
     let files = foreign.issue("registry")?;
     // The stranger trusts us; we must not trust the stranger.
-    let tls = runtime::tls::Tls::load(&runtime::config::TlsFiles {
-        ca: world.stack.certs.join("ca.pem"),
-        cert: files.cert,
-        key: files.key,
-    })?;
+    let tls = runtime::tls::Tls::load(&runtime::config::TlsFiles::new(
+        world.stack.certs.join("ca.pem"),
+        files.cert,
+        files.key,
+    ))?;
     let address = &world.stack.services["notification"].address;
     let config: Arc<ArcSwap<rustls::ClientConfig>> = Arc::clone(&tls.client);
     let channel = Channel::new(address, "notification.hersys.internal", config)?;

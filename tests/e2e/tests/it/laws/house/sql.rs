@@ -37,6 +37,8 @@ const CLOCKS: &[(&str, &str)] = &[
     ("services/lib/chassis/src/mount.rs", "hands it to a service"),
     ("services/lib/data/src/relay.rs", "makes partitions ahead of the database's clock"),
     ("services/lib/runtime/", "is the clock"),
+    ("services/operator/src/commands.rs", "runs on somebody's desk"),
+    ("services/operator/src/lib.rs", "hands it to the operator"),
 ];
 
 fn statements(source: &Source) -> Vec<String> {
