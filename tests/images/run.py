@@ -1,6 +1,6 @@
 """Starts the real images where the development stack starts its programs, and plays the main job on them.
 
-    run.py --images target/images --devstack target/debug/hersys-devstack --ctl target/debug/hersysctl --tools TOOLS
+    run.py --images target/images --devstack target/debug/hersys-devstack --ctl target/debug/hersysctl --tools TOOLS gateway …
 
 Each process runs in the root file system of its image (chroot), as user 65532, read-only, in a mount namespace of its own: what it needs
 beside its image is mounted there, as a cluster would. Packs once more, too, and compares: the same binaries are the same images.
@@ -21,6 +21,7 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 UID = 65532
+STACK = ["gateway", "identity", "registry", "notification", "followup", "beds", "statistics"]
 WRAPPER = """#!/bin/sh
 # Mounts belong to this process only, and end with it.
 exec unshare --mount /bin/sh -ec '
@@ -56,6 +57,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     for name in ("images", "binaries", "devstack", "ctl", "tools"):
         parser.add_argument(f"--{name}", type=pathlib.Path, required=True)
+    parser.add_argument("services", nargs="+", help="whose images to start; the others run as they are built beside the development stack")
     told = parser.parse_args()
     if os.getuid() != 0:
         print("  SKIPPED: starting the images needs root (chroot and mounts)")
@@ -64,15 +66,19 @@ def main() -> None:
     scratch.chmod(0o755)
 
     subprocess.run([sys.executable, str(HERE / "build.py"), "--binaries", str(told.binaries), "--font", str(told.tools / "ipaexg.ttf"),
-                    "--into", str(scratch / "again"), *digests(told.images)], check=True, stdout=subprocess.DEVNULL)
-    if digests(scratch / "again") != digests(told.images):
+                    "--into", str(scratch / "again"), *told.services], check=True, stdout=subprocess.DEVNULL)
+    packed = {service: digest for service, digest in digests(told.images).items() if service in told.services}
+    if digests(scratch / "again") != packed:
         sys.exit("images: two packings of the same binaries differ")
 
     run, programs = scratch / "run", scratch / "programs"
     run.mkdir()
     programs.mkdir()
     font = told.tools.resolve() / "ipaexg.ttf"
-    for service in digests(told.images):
+    for service in told.devstack.parent.iterdir():
+        if service.name in STACK and service.name not in told.services:
+            (programs / service.name).symlink_to(service.resolve())
+    for service in told.services:
         root = scratch / "roots" / service
         root.mkdir(parents=True)
         config = unpack(told.images / service, root)
@@ -100,6 +106,8 @@ def main() -> None:
         described = json.loads((run / "stack.json").read_text())
         for name, process in described["services"].items():
             status = pathlib.Path(f"/proc/{process['pid']}/status").read_text()
+            if name not in told.services:
+                continue
             if f"Uid:\t{UID}\t{UID}" not in status:
                 sys.exit(f"images: {name} does not run as {UID}")
             if os.readlink(f"/proc/{process['pid']}/root") == "/":
@@ -108,14 +116,14 @@ def main() -> None:
                                 cwd=scratch, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         if played.returncode != 0:
             sys.exit(f"images: the demo fails on them:\n{played.stdout[-2000:]}")
-        for name, process in described["services"].items():
+        for name, process in ((name, process) for name, process in described["services"].items() if name in told.services):
             lines = pathlib.Path(f"/proc/{process['pid']}/status").read_text().splitlines()
             resident = next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
             print(f"  {name:<14}{resident / 1024:6.1f} MiB resident after the demo")
     finally:
         subprocess.run([*stack, "reset"], stderr=subprocess.DEVNULL)
         shutil.rmtree(scratch, ignore_errors=True)
-    print("  the images do the main job, read-only and without root")
+    print(f"  the images of {', '.join(told.services)} do the main job, read-only and without root")
 
 
 if __name__ == "__main__":

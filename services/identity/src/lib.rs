@@ -42,6 +42,7 @@ use proto::identity::{
     session_service_server::SessionServiceServer, sign_in_service_server::SignInServiceServer,
     terms_service_server::TermsServiceServer, user_service_server::UserServiceServer,
 };
+use runtime::Clock;
 use vault::{Key, Sealed};
 
 pub use settings::{IdentitySettings, Post};
@@ -64,6 +65,15 @@ const SEALED: &[Sealed] = &[
 
 /// Slips of a thousand IDs, a page each, in one answer.
 const SLIPS: usize = 64 << 20;
+
+/// For `identity bootstrap`: a new secret of the first administrator, where the first one is lost and nobody has enrolled.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn bootstrap_again(clock: &Clock) -> anyhow::Result<Option<(&'static str, String)>> {
+    let (pool, vault) = chassis::beside::<IdentitySettings>("identity").await?;
+    user::bootstrap_again(&pool, &vault, clock.now()).await
+}
 
 /// Runs the service until it is asked to stop.
 ///

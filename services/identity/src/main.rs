@@ -6,7 +6,9 @@ use std::{
     process::ExitCode,
 };
 
+use anyhow::Context as _;
 use clap::{Parser, Subcommand};
+use runtime::Clock;
 
 /// `identity bootstrap`, where an image has no shell.
 #[derive(Parser)]
@@ -17,7 +19,8 @@ struct Bootstrap {
 
 #[derive(Subcommand)]
 enum Print {
-    /// Print the first administrator's secret, where the process beside this one wrote it at the first start.
+    /// Print the first administrator's secret, where the process beside this one wrote it at the first start. If it is lost and nobody
+    /// has used it, make a new one.
     Bootstrap {
         /// The file.
         #[arg(long, env = "HERSYS_BOOTSTRAP_FILE")]
@@ -28,20 +31,26 @@ enum Print {
 #[tokio::main]
 async fn main() -> ExitCode {
     match Bootstrap::try_parse() {
-        Ok(Bootstrap { command: Print::Bootstrap { bootstrap_file } }) => print(&bootstrap_file),
+        Ok(Bootstrap { command: Print::Bootstrap { bootstrap_file } }) => match secret(&bootstrap_file).await {
+            Ok(secret) => match std::io::stdout().write_all(&secret) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(_) => ExitCode::FAILURE,
+            },
+            Err(error) => {
+                let _ = writeln!(std::io::stderr(), "{error:#}");
+                ExitCode::FAILURE
+            }
+        },
         Err(_) => chassis::main("identity", identity::MIGRATIONS, identity::run).await,
     }
 }
 
-fn print(file: &Path) -> ExitCode {
-    match std::fs::read(file).and_then(|secret| std::io::stdout().write_all(&secret)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let _ = writeln!(
-                std::io::stderr(),
-                "There is no secret here: {error}. Only the process that made the first administrator has it."
-            );
-            ExitCode::FAILURE
-        }
+/// The secret where the process beside this one wrote it; a new one, if it went with another process and nobody has used it.
+async fn secret(file: &Path) -> anyhow::Result<Vec<u8>> {
+    if let Ok(secret) = std::fs::read(file) {
+        return Ok(secret);
     }
+    let made = identity::bootstrap_again(&Clock::system()).await?;
+    let (login, secret) = made.context("Somebody has enrolled already: an administrator resets the others.")?;
+    Ok(format!("{login}\n{secret}\n").into_bytes())
 }

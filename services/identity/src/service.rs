@@ -54,22 +54,19 @@ impl Identity {
 
     /// A secret of 256 random bits for a person or a client, and the hash that is kept of it.
     pub(crate) fn secret(&self) -> Result<(String, Vec<u8>), Error> {
-        let mut bytes = [0_u8; 32];
-        getrandom::fill(&mut bytes).map_err(|error| Error::Internal(anyhow::anyhow!("draw a secret: {error}")))?;
-        let text = URL_SAFE_NO_PAD.encode(bytes);
+        let text = draw_secret()?;
         let hash = self.hash_of(&text);
         Ok((text, hash))
     }
 
     /// What is kept of a secret that carries its own entropy.
     pub(crate) fn hash_of(&self, secret: &str) -> Vec<u8> {
-        self.vault().keyed_hash("secret", secret.as_bytes())
+        hash_of(self.vault(), secret)
     }
 
-    /// What is kept of an initial secret. It carries 256 random bits, so a keyed hash is enough, and a thousand of them take a
-    /// second.
+    /// What is kept of an initial secret.
     pub(crate) fn initial_hash(&self, secret: &str) -> String {
-        format!("{INITIAL}{}", STANDARD_NO_PAD.encode(self.hash_of(&format!("initial|{secret}"))))
+        initial_hash(self.vault(), secret)
     }
 
     /// Whether a password or an initial secret fits what is kept of it. The work is the same for either, and for none.
@@ -79,4 +76,20 @@ impl Identity {
         let fits = self.hashing.verify(turn, secret, kept.filter(|_| initial.is_none())).await?;
         Ok(fits || fits_initial)
     }
+}
+
+/// 256 random bits, as text.
+pub(crate) fn draw_secret() -> anyhow::Result<String> {
+    let mut bytes = [0_u8; 32];
+    getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("draw a secret: {error}"))?;
+    Ok(URL_SAFE_NO_PAD.encode(bytes))
+}
+
+/// What is kept of an initial secret. It carries 256 random bits, so a keyed hash is enough, and a thousand of them take a second.
+pub(crate) fn initial_hash(vault: &Vault, secret: &str) -> String {
+    format!("{INITIAL}{}", STANDARD_NO_PAD.encode(hash_of(vault, &format!("initial|{secret}"))))
+}
+
+fn hash_of(vault: &Vault, secret: &str) -> Vec<u8> {
+    vault.keyed_hash("secret", secret.as_bytes())
 }

@@ -16,7 +16,7 @@ mod unlock;
 mod update;
 mod view;
 
-pub(crate) use bootstrap::bootstrap;
+pub(crate) use bootstrap::{bootstrap, bootstrap_again};
 pub(crate) use disable::disable;
 pub(crate) use import::import;
 pub(crate) use issue::issue;

@@ -5,12 +5,19 @@ use std::{io::ErrorKind, path::Path};
 use access::{OrganisationId, caller::Hidden};
 use anyhow::Context as _;
 use proto::identity::{Organisation, OrganisationKind, Rights, Role};
+use sqlx::PgPool;
+use time::OffsetDateTime;
 use tokio::{fs::OpenOptions, io::AsyncWriteExt as _};
+use vault::Vault;
 
-use super::{make::make, model::NewUser, store};
+use super::{
+    make::make,
+    model::{INITIAL_SECRET, NewUser},
+    store,
+};
 use crate::{
     organisation::{self, Body},
-    service::Identity,
+    service::{Identity, draw_secret, initial_hash},
 };
 
 /// The log-in of the first administrator.
@@ -55,6 +62,26 @@ pub(crate) async fn bootstrap(identity: &Identity, file: &Path) -> anyhow::Resul
     identity.base.wake.relay();
     tracing::info!("Made the first administrator");
     Ok(())
+}
+
+/// A new secret for the first administrator, where the first one went with its process: only while nobody has used it. Log-in and
+/// secret; `None` where there is somebody already.
+///
+/// # Errors
+/// When the database refuses.
+pub(crate) async fn bootstrap_again(
+    pool: &PgPool,
+    vault: &Vault,
+    now: OffsetDateTime,
+) -> anyhow::Result<Option<(&'static str, String)>> {
+    let mut tx = pool.begin().await?;
+    store::lock_first(&mut tx).await?;
+    let Some((id, version)) = store::only_one_not_enrolled(&mut tx).await? else { return Ok(None) };
+    let secret = draw_secret()?;
+    store::reset(&mut tx, id, version + 1, &initial_hash(vault, &secret), now + INITIAL_SECRET).await?;
+    tx.commit().await?;
+    tracing::info!("Made a new secret for the first administrator");
+    Ok(Some((FIRST_LOGIN, secret)))
 }
 
 /// Writes a file that only its owner can read, from its first byte on. One left by an attempt that failed is replaced.
@@ -102,6 +129,28 @@ mod tests {
         std::fs::remove_dir_all(&folder)?;
         user::bootstrap(&scene.identity, &file).await?;
         assert!(!file.exists(), "there is an account already");
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_lost_secret_is_made_anew_until_somebody_has_enrolled() -> Outcome {
+        let scene = Scene::new().await?;
+        let (base, now) = (&scene.world.base, scene.world.clock.now());
+        let again = async || user::bootstrap_again(&base.pool, &base.vault, now).await;
+        assert_eq!(again().await?, None, "there is nobody yet");
+
+        let file = std::env::temp_dir().join(format!("hersys-{}", request_id()));
+        user::bootstrap(&scene.identity, &file).await?;
+        let text = std::fs::read_to_string(&file)?;
+        std::fs::remove_file(&file)?;
+        let (login, lost) = text.trim().split_once('\n').unwrap();
+        let (same, secret) = again().await?.unwrap();
+        assert_eq!(same, login);
+        assert!(scene.sign_in(login, lost).await.is_err(), "the lost one is good for nothing");
+        assert_eq!(scene.sign_in(login, &secret).await?.next_step, i32::from(NextStep::Enrol));
+
+        scene.issue(scene.hospital, "nurse.sato", proto::identity::Role::Nurse).await?;
+        assert_eq!(again().await?, None, "it is no longer the first");
         Ok(())
     }
 }

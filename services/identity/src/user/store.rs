@@ -102,6 +102,17 @@ pub(super) async fn is_any(conn: &mut PgConnection) -> sqlx::Result<bool> {
     sqlx::query_scalar("select exists (select from account)").fetch_one(conn).await
 }
 
+/// The only account there is, if nobody has enrolled with it yet, and its version.
+pub(super) async fn only_one_not_enrolled(conn: &mut PgConnection) -> sqlx::Result<Option<(UserId, i64)>> {
+    sqlx::query_as(
+        "select user_id, version from account
+         where secret_is_initial and not exists (select from account other where other.user_id <> account.user_id)
+         for update",
+    )
+    .fetch_optional(conn)
+    .await
+}
+
 pub(super) async fn lock(conn: &mut PgConnection, id: UserId) -> sqlx::Result<Option<User>> {
     let row: Option<Row> = sqlx::query_as(formatcp!("select {COLUMNS} from account where user_id = $1 for update"))
         .bind(id)

@@ -17,6 +17,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser as _};
 use runtime::{Shutdown, admin, telemetry};
+use sqlx::PgPool;
+use vault::Vault;
 
 pub use base::Base;
 pub use call::{Anonymous, Call, Change, Held, Seen, Service};
@@ -51,6 +53,18 @@ where
             ExitCode::FAILURE
         }
     }
+}
+
+/// The database and the keys of a service, by the settings in the environment: for a command beside the serving process.
+///
+/// # Errors
+/// When a setting is missing, or the database does not answer.
+pub async fn beside<Own: Args>(service: &'static str) -> anyhow::Result<(PgPool, Vault)> {
+    telemetry::install_crypto();
+    let settings = Settings::<Own>::try_parse_from([service])?;
+    let pool = settings.database(service, "app").connect_with(1).await?;
+    let vault = Vault::open_for(service, &settings.kek_file, &pool).await?;
+    Ok((pool, vault))
 }
 
 /// What a gRPC method returns.

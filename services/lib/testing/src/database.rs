@@ -38,6 +38,17 @@ impl Server {
         Ok(PgPoolOptions::new().max_connections(8).connect_with(self.superuser(&name)?).await?)
     }
 
+    /// An empty database, and a connection as who owns it.
+    #[cfg(test)]
+    async fn empty(&self) -> anyhow::Result<PgConnectOptions> {
+        let mut server = PgConnection::connect_with(&self.superuser("postgres")?).await.context("connect")?;
+        let name = format!("draft_{}", Uuid::now_v7().simple());
+        for statement in [format!("create role {name}_app"), format!("create database {name}")] {
+            server.execute(AssertSqlSafe(statement)).await?;
+        }
+        self.superuser(&name)
+    }
+
     /// The migrated database that others are copied from, created by whichever test comes first.
     async fn template(
         &self,
@@ -89,4 +100,42 @@ fn digest(migrations: &[MigrationSet]) -> u64 {
         }
     }
     hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{Connection as _, PgConnection};
+
+    use crate::{Outcome, Stack};
+
+    /// Each makes a table and waits: without a lock the second would find the first's half.
+    const SLOW: &[chassis::MigrationSet] = &[
+        ("0001_first.sql", "create table first (id int); select pg_sleep(0.3);"),
+        ("0002_second.sql", "create table second (id int);"),
+    ];
+
+    #[tokio::test]
+    async fn migrations_that_start_together_wait_for_each_other() -> Outcome {
+        let options = Stack::load()?.postgres.empty().await?;
+        let migrate = async || {
+            let mut connection = PgConnection::connect_with(&options).await?;
+            chassis::migrate_all(&mut connection, SLOW).await
+        };
+        let (one, other, third) = tokio::join!(migrate(), migrate(), migrate());
+        one.and(other).and(third)?;
+        let mut connection = PgConnection::connect_with(&options).await?;
+        let applied: i64 =
+            sqlx::query_scalar("select count(*) from _sqlx_migrations").fetch_one(&mut connection).await?;
+        assert_eq!(applied, 2, "each once");
+        // The control: without the lock, the same statements get into each other's way.
+        sqlx::raw_sql("drop table first, second").execute(&mut connection).await?;
+        let rude = async || {
+            let mut connection = PgConnection::connect_with(&options).await?;
+            let statements = SLOW.iter().map(|(_, sql)| *sql).collect::<String>();
+            sqlx::raw_sql(sqlx::AssertSqlSafe(statements)).execute(&mut connection).await
+        };
+        let (one, other) = tokio::join!(rude(), rude());
+        assert!(one.and(other).is_err());
+        Ok(())
+    }
 }

@@ -50,6 +50,37 @@ async fn exit_codes_mean_something_and_the_session_is_its_owners() -> Outcome {
 }
 
 #[tokio::test]
+async fn the_gateway_asks_others_and_identity_prints_the_first_secret_once_there_is_one() -> Outcome {
+    let world = World::shared()?;
+    let certs = &world.stack.certs;
+    let ask = |service: &str, address: &str| -> anyhow::Result<(bool, String)> {
+        let done = program("gateway")?
+            .args(["ask", service, address])
+            .env("HERSYS_TLS_CA", certs.join("ca.pem"))
+            .env("HERSYS_TLS_CERT", certs.join("ops.pem"))
+            .env("HERSYS_TLS_KEY", certs.join("ops.key"))
+            .output()?;
+        Ok((done.status.success(), String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned()))
+    };
+    let registry = &world.stack.services["registry"].admin;
+    assert!(ask("registry", registry)?.0);
+    assert!(!ask("beds", registry)?.0, "somebody else answers there");
+    assert!(!ask("registry", "127.0.0.1:1")?.0);
+
+    let print = |file: &Path| -> anyhow::Result<(bool, String, String)> {
+        let done = program("identity")?.arg("bootstrap").arg("--bootstrap-file").arg(file).env_clear().output()?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Ok((done.status.success(), text(&done.stdout), text(&done.stderr)))
+    };
+    let file = world.stack.run.join("first-secret");
+    std::fs::write(&file, "admin\nsecret\n")?;
+    assert_eq!(print(&file)?, (true, "admin\nsecret\n".to_owned(), String::new()));
+    let (printed, _, why) = print(Path::new("/nowhere"))?;
+    assert!(!printed && why.contains("--database"), "{why}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_replay_counts_every_row_once_and_a_second_one_adds_nothing() -> Outcome {
     let world = World::shared()?;
     let analyst = world.at_work("ministry", Role::Analyst).await?;

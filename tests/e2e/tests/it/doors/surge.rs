@@ -155,3 +155,29 @@ async fn a_wave_is_played_through_the_plan_as_a_table_and_a_picture() -> Outcome
     assert_eq!(surge(&gateway, &["simulate"])?.0, 2);
     Ok(())
 }
+
+#[tokio::test]
+async fn a_placeholder_waits_until_its_room_is_needed_and_an_operator_says_that_it_has_no_cluster() -> Outcome {
+    let mut waiting = program("operator")?.arg("placeholder").env_clear().spawn()?;
+    let status = format!("/proc/{}/status", waiting.id());
+    // SIGTERM is the fifteenth signal.
+    let listens = async || {
+        let text = std::fs::read_to_string(&status)?;
+        let caught = text.lines().find_map(|line| line.strip_prefix("SigCgt:\t")).unwrap_or("0");
+        Ok(u64::from_str_radix(caught, 16)? & (1 << 14) != 0)
+    };
+    eventually("it listens to signals", Duration::from_secs(10), listens).await?;
+    devstack::process::signal(waiting.id(), nix::sys::signal::Signal::SIGTERM)?;
+    assert!(waiting.wait()?.success());
+
+    let certs = World::shared()?.stack.certs.clone();
+    let alone = program("operator")?
+        .env_clear()
+        .env("HERSYS_TLS_CA", certs.join("ca.pem"))
+        .env("HERSYS_TLS_CERT", certs.join("ops.pem"))
+        .env("HERSYS_TLS_KEY", certs.join("ops.key"))
+        .output()?;
+    let said = String::from_utf8_lossy(&[alone.stdout, alone.stderr].concat()).into_owned();
+    assert!(!alone.status.success() && said.contains("find the cluster"), "{said}");
+    Ok(())
+}

@@ -34,6 +34,7 @@ const CLOCKS: &[(&str, &str)] = &[
     ("services/ctl/", "runs on somebody's desk"),
     ("services/devstack/", "starts the mesh"),
     ("services/gateway/src/lib.rs", "hands it to the gateway"),
+    ("services/identity/src/main.rs", "runs beside the service"),
     ("services/lib/chassis/src/mount.rs", "hands it to a service"),
     ("services/lib/data/src/relay.rs", "makes partitions ahead of the database's clock"),
     ("services/lib/runtime/", "is the clock"),
