@@ -28,7 +28,7 @@ const OF_THE_CHART: &str = include_str!("../../../charts/hersys/golden/surge.yam
 ///
 /// Exit codes: 0 done, 1 failed, 2 wrong usage, 4 not allowed or not found, 5 refused or unreadable input, 6 try again.
 #[derive(Debug, Parser)]
-#[command(name = "hersysctl surge", version)]
+#[command(name = "hersysctl surge", bin_name = "hersysctl surge", version)]
 pub struct Cli {
     #[command(flatten)]
     target: Target,

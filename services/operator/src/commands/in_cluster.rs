@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 
-use anyhow::Context as _;
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use kube::{
     Api, Client,
@@ -17,7 +16,9 @@ use crate::plan::{Mode, SurgePlan};
 const MANAGER: &str = "hersysctl";
 
 async fn plans(target: &Target) -> anyhow::Result<(Client, Api<SurgePlan>)> {
-    let client = Client::try_default().await.context("find the cluster: is kubectl set to one?")?;
+    let client = Client::try_default().await;
+    // Its chain of causes says the same thing four times.
+    let client = client.map_err(|error| anyhow::anyhow!("is kubectl set to a cluster? {error}"))?;
     Ok((client.clone(), Api::namespaced(client, &target.namespace)))
 }
 

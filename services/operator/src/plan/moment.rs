@@ -2,6 +2,7 @@
 
 use std::{borrow::Cow, fmt};
 
+use runtime::clock::JAPAN;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -20,7 +21,8 @@ impl Moment {
 
 impl fmt::Display for Moment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.format(&Rfc3339).unwrap_or_default())
+        // For people: in Japan's time.
+        f.write_str(&self.0.to_offset(JAPAN).format(&Rfc3339).unwrap_or_default())
     }
 }
 
