@@ -38,10 +38,12 @@ STATIC = $(TARGET)/static
 RELEASE = $(STATIC)/x86_64-unknown-linux-gnu/release
 PACK = gateway identity registry notification followup beds statistics operator
 IMAGES = target/images
+# The last that fits wins: generated code lies in the target folder, which may lie here.
+REMAP = $(foreach p,$(CURDIR)=/hersys $(HOME)/.cargo=/cargo $(abspath $(STATIC))=/target,--remap-path-prefix=$(p))
 # The flag makes another program of every crate: a folder of its own. Paths of this machine stay out of the binaries.
 images: ## pack every service into an image: static, from scratch, without root; writes target/images
 	tools=$(TOOLS); python=$$(python3 tests/contract/venv.py image); \
-	RUSTFLAGS="-C target-feature=+crt-static -C strip=symbols --remap-path-prefix=$(CURDIR)=/hersys --remap-path-prefix=$$HOME/.cargo=/cargo" \
+	RUSTFLAGS="-C target-feature=+crt-static -C strip=symbols $(REMAP)" \
 	CARGO_TARGET_DIR=$(STATIC) cargo build --quiet --locked --release --target x86_64-unknown-linux-gnu $(PACK:%=-p %); \
 	$$python tests/images/build.py --binaries $(RELEASE) --font "$$tools/ipaexg.ttf" --into $(IMAGES) $(PACK)
 
