@@ -12,6 +12,7 @@ import hashlib
 import io
 import json
 import pathlib
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -82,6 +83,8 @@ class Layout:
 
 
 def image(folder: pathlib.Path, service: str, layers: list[bytes], version: str) -> str:
+    # What an earlier packing left is no part of this image.
+    shutil.rmtree(folder, ignore_errors=True)
     layout = Layout(folder)
     labels = {
         "org.opencontainers.image.title": f"hersys/{service}",
