@@ -23,7 +23,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let bytes = compiler.encode_file_descriptor_set();
     fs::write(out.join("descriptors.bin"), &bytes)?;
 
-    let gaps = gaps(&DescriptorPool::decode(bytes.as_slice())?)?;
+    let pool = DescriptorPool::decode(bytes.as_slice())?;
+    let gaps = gaps(&pool)?;
     if !gaps.is_empty() {
         return Err(format!("the contract has gaps:\n  {}", gaps.join("\n  ")).into());
     }
@@ -31,13 +32,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut config = tonic_prost_build::Config::new();
     config.enable_type_names();
     let set = prost_types::FileDescriptorSet::decode(bytes.as_slice())?;
-    tonic_prost_build::configure()
+    let mut build = tonic_prost_build::configure()
         .build_transport(false)
-        // Field values must not reach a log through `{:?}`.
+        // Field values must not reach a log through `{:?}`. Codes may; the alternatives of a `oneof` are values.
         .skip_debug(["."])
-        .enum_attribute(".", "#[derive(Debug)]")
-        .out_dir(&out)
-        .compile_fds_with_config(set, config)?;
+        // Ids only.
+        .enum_attribute(".hersys.identity.v1.AccessRevoked.subject", "#[derive(Debug)]");
+    for codes in pool.all_enums() {
+        build = build.enum_attribute(format!(".{}", codes.full_name()), "#[derive(Debug)]");
+    }
+    build.out_dir(&out).compile_fds_with_config(set, config)?;
     Ok(())
 }
 

@@ -89,7 +89,7 @@ def registration() -> dict:
         "nameKana": "ミホン タロウ",
         "birthDate": "S55.1.31",
         "sex": "SEX_MALE",
-        "phone": "06-0000-0000",
+        "phone": "06-6000-0000",
         "municipalityCode": "271004",
     }
     return {"requestId": str(uuid.uuid4()), "person": person, "consultationDate": "2020-06-01"}

@@ -41,7 +41,7 @@ KNOWN: dict[str, tuple[int, int, str]] = {
 }
 
 # What differs from one record to the next. Points in time differ too.
-OWN = {"caseId", "accessId", "notificationId", "notificationIds", "number", "reportId", "salt", "contentHash",
+OWN = {"caseId", "accessId", "factId", "notificationId", "notificationIds", "number", "reportId", "salt", "contentHash",
        "signature", "nextPageToken"}
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT[0-9:.]+Z")
 

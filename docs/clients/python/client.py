@@ -93,7 +93,7 @@ def session(channel: grpc.Channel) -> None:
         name_kana="ミホン タロウ",
         birth_date="1980-01-31",  # or by era: "S55.1.31"
         sex=codes.SEX_MALE,
-        phone="06-0000-0000",
+        phone="06-6000-0000",
         municipality_code="271004",
     )
     request = cases.RegisterCaseRequest(request_id=str(uuid.uuid4()), person=person, consultation_date="2020-06-01")

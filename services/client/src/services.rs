@@ -35,8 +35,10 @@ accessors! {
 
     cases: registry::case_service_client::CaseServiceClient;
     course: registry::course_service_client::CourseServiceClient;
+    facts: registry::fact_service_client::FactServiceClient;
     persons: registry::person_service_client::PersonServiceClient;
     access_ids: registry::access_id_service_client::AccessIdServiceClient;
+    sections: registry::section_service_client::SectionServiceClient;
     referrals: registry::referral_service_client::ReferralServiceClient;
     transfers: registry::transfer_service_client::TransferServiceClient;
     emergency: registry::emergency_service_client::EmergencyServiceClient;

@@ -11,8 +11,8 @@ use uuid::Uuid;
 
 use crate::{
     commands::{
-        audit, contracts, keys, messages, notifications, operations, organisations, replay, sessions, statistics,
-        surge, terms, users,
+        audit, cases, contracts, keys, messages, notifications, operations, organisations, receipts, replay, sessions,
+        statistics, surge, terms, users,
     },
     demo,
     target::Target,
@@ -65,6 +65,24 @@ enum Command {
     },
     /// File a notification from a JSON form and print the receipt.
     File(notifications::File),
+    /// Amend a notification (訂正・補完): supply what was missing, put right what was wrong. Prints the receipt of the new version.
+    Amend(notifications::Amend),
+    /// Withdraw a notification that should not have been made (取下げ).
+    Withdraw(notifications::Withdraw),
+    /// List what your organisation filed, newest first, with the items that are still missing.
+    Filed {
+        /// Only what still has to be supplied.
+        #[arg(long)]
+        missing: bool,
+    },
+    /// List the versions of a notification, and what each of them changed.
+    Versions { notification: Uuid },
+    /// Receipts as evidence.
+    #[command(subcommand)]
+    Receipts(receipts::Receipts),
+    /// Cases and the facts that are recorded about them.
+    #[command(subcommand)]
+    Cases(cases::Cases),
     /// List the inbox, newest first.
     Inbox {
         /// Only what is not acknowledged yet.
@@ -73,6 +91,12 @@ enum Command {
     },
     /// Acknowledge a notification (受理).
     Acknowledge { notification: Uuid },
+    /// Return a notification to whoever filed it (返戻), with the reason.
+    Return {
+        notification: Uuid,
+        #[arg(long)]
+        reason: String,
+    },
     /// Forward a notification to another centre.
     Forward { notification: Uuid, centre: Uuid },
     /// Figures by up to four dimensions.
@@ -144,6 +168,15 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Terms { accept: false } => terms::show(&target.signed_in().await?).await,
         Command::Terms { accept: true } => terms::accept(target).await,
         Command::File(args) => notifications::file(&target.signed_in().await?, args).await,
+        Command::Amend(args) => notifications::amend(&target.signed_in().await?, args).await,
+        Command::Withdraw(args) => notifications::withdraw(&target.signed_in().await?, args).await,
+        Command::Filed { missing } => notifications::filed(&target.signed_in().await?, missing).await,
+        Command::Versions { notification } => notifications::versions(&target.signed_in().await?, notification).await,
+        Command::Receipts(command) => receipts::run(target, command).await,
+        Command::Cases(command) => cases::run(&target.signed_in().await?, command).await,
+        Command::Return { notification, reason } => {
+            notifications::send_back(&target.signed_in().await?, notification, reason).await
+        }
         Command::Inbox { open } => notifications::inbox(&target.signed_in().await?, open).await,
         Command::Acknowledge { notification } => {
             notifications::acknowledge(&target.signed_in().await?, notification).await

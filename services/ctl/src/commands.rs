@@ -1,6 +1,7 @@
 //! The commands, one file per noun.
 
 pub(crate) mod audit;
+pub(crate) mod cases;
 pub mod contracts;
 mod csv_import;
 pub(crate) mod keys;
@@ -8,6 +9,7 @@ pub(crate) mod messages;
 pub(crate) mod notifications;
 pub(crate) mod operations;
 pub mod organisations;
+pub(crate) mod receipts;
 pub(crate) mod replay;
 pub(crate) mod sessions;
 pub(crate) mod statistics;

@@ -8,6 +8,8 @@ use std::{
 use anyhow::{Context as _, bail};
 use prost::Message;
 use prost_reflect::DynamicMessage;
+use proto::Timestamp;
+use runtime::clock;
 
 /// Prompts on standard error and reads a line from standard input.
 pub(crate) fn ask(what: &str) -> anyhow::Result<String> {
@@ -47,6 +49,20 @@ pub(crate) fn print_json(message: &impl Message, type_name: &str) -> anyhow::Res
     let descriptor = proto::pool().get_message_by_name(type_name).context("not part of the contract")?;
     let dynamic = DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice())?;
     say(format_args!("{}", serde_json::to_string_pretty(&dynamic)?))
+}
+
+/// A moment in Japan's time, to the minute.
+pub(crate) fn timestamp(at: &Timestamp) -> String {
+    let Some(at) = clock::from_proto(at) else { return String::new() };
+    let at = at.to_offset(clock::JAPAN);
+    format!("{} {:02}:{:02}", at.date(), at.hour(), at.minute())
+}
+
+/// A message as JSON in one line.
+pub(crate) fn to_json(message: &impl Message, type_name: &str) -> anyhow::Result<String> {
+    let descriptor = proto::pool().get_message_by_name(type_name).context("not part of the contract")?;
+    let dynamic = DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice())?;
+    Ok(serde_json::to_string(&dynamic)?)
 }
 
 pub(crate) fn from_json<M: Message + Default>(text: &str, type_name: &str) -> anyhow::Result<M> {

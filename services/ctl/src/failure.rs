@@ -20,6 +20,11 @@ pub const TRY_AGAIN: u8 = 6;
 #[error("{0}")]
 pub struct Usage(pub String);
 
+/// What was to be proved does not hold.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Unproved(pub String);
+
 /// The exit code of a failure; 1 where nothing more can be said.
 pub fn exit_code(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(code_of(error))
@@ -31,6 +36,9 @@ fn code_of(error: &anyhow::Error) -> u8 {
     }
     if find::<Usage>(error).is_some() {
         return USAGE;
+    }
+    if find::<Unproved>(error).is_some() {
+        return BAD_INPUT;
     }
     match find::<Status>(error).map(Status::code) {
         Some(Code::Unauthenticated) => NOT_SIGNED_IN,

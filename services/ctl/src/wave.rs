@@ -1,14 +1,17 @@
 //! Rows to replay: from an open-data file of positive persons, or a synthetic wave of the same shape.
 
 mod requests;
+mod words;
 
 use std::{io::Read, path::Path};
 
 use anyhow::Context as _;
 use japan::municipality;
+use proto::registry::Sex;
 use time::{Date, Duration, macros::date};
 
 pub use requests::Requests;
+use words::Age;
 
 /// A positive person of an open-data file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,10 +20,10 @@ pub struct Row {
     pub number: u32,
     /// 報道提供日, taken as the report date.
     pub reported_on: Date,
-    /// 年代 as given.
-    pub age: String,
-    /// 性別 as given.
-    pub sex: String,
+    /// 年代.
+    pub age: Age,
+    /// 性別.
+    pub sex: Sex,
     /// 居住地 as given.
     pub residence: String,
     /// 退院・解除 is marked.
@@ -59,10 +62,11 @@ fn parse(input: impl Read) -> anyhow::Result<Vec<Row>> {
         rows.push(Row {
             number: number.parse().with_context(|| format!("line {line}: 番号 must be a number"))?,
             reported_on: japan::date::parse(day).with_context(|| format!("line {line}: 報道提供日"))?,
-            age: age.to_owned(),
-            sex: sex.to_owned(),
+            age: Age::read(age).with_context(|| format!("line {line}: 年代 {age:?} is no age"))?,
+            sex: words::sex(sex).with_context(|| format!("line {line}: 性別 {sex:?} is no sex"))?,
             residence: residence.to_owned(),
-            released: released == "○",
+            released: words::marked(released)
+                .with_context(|| format!("line {line}: 退院・解除 {released:?} is no mark"))?,
         });
     }
     Ok(rows)
@@ -88,11 +92,16 @@ pub fn synthetic(count: u32) -> Vec<Row> {
                 number,
                 // The sum of two even draws peaks in the middle.
                 reported_on: date!(2020 - 03 - 20) + Duration::days(i64::from(first + second)),
-                age: pick(
+                age: Age::read(&pick(
                     &["20", "30", "40", "50", "60", "70", "80", "90", "10", "未就学児", "就学児", "100", "調査中"],
                     noise / 7,
-                ),
-                sex: pick(&["男性", "女性", "男性", "女性", "女性", "男性", "男性", "女性", "不明"], noise / 11),
+                ))
+                .unwrap_or(Age::Unknown),
+                sex: words::sex(&pick(
+                    &["男性", "女性", "男性", "女性", "女性", "男性", "男性", "女性", "不明"],
+                    noise / 11,
+                ))
+                .unwrap_or(Sex::Unknown),
                 residence: match noise % 40 {
                     0 => "調査中".to_owned(),
                     1 => "大阪府外".to_owned(),
@@ -117,6 +126,16 @@ mod tests {
         assert!(error.to_string().contains("line 3: 報道提供日"), "{error}");
         let error = parse("番号,年代\n1,40\n".as_bytes()).unwrap_err();
         assert!(error.to_string().contains("報道提供日"), "{error}");
+    }
+
+    #[test]
+    fn what_nobody_understands_is_named_and_made_nothing_else() {
+        for (value, other, column) in
+            [("未就学児", "百代", "年代"), ("不明", "おんな", "性別"), ("大阪府外,", "大阪府外,?", "退院・解除")]
+        {
+            let error = parse(FILE.replace(value, other).as_bytes()).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("line 3: {column}")), "{error}");
+        }
     }
 
     #[test]

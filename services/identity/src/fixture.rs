@@ -219,7 +219,7 @@ pub(crate) fn credential(case: CaseId) -> PatientCredential {
         case_id: case.to_string(),
         access_id: ACCESS_ID.to_owned(),
         birth_date: BIRTH_DATE.to_owned(),
-        phone: "+81312345678".to_owned(),
+        phone: "+819012345678".to_owned(),
         mail: String::new(),
     }
 }

@@ -103,7 +103,7 @@ mod tests {
         world.ask(identity, &scene.minister, request.clone(), user::issue).await?;
         let person = scene.person(scene.hospital, "nurse.suzuki", Role::Nurse).await?;
         let mut conn = world.base.pool.acquire().await?;
-        message::one_time_code(identity, &mut conn, "09000000000".to_owned(), "123456").await?;
+        message::one_time_code(identity, &mut conn, "09010000000".to_owned(), "123456").await?;
         sweeper.round().await;
         world.ask(identity, &scene.minister, request.clone(), user::issue).await?;
         assert_eq!(count("select count(*) from message").await?, 1);

@@ -1,16 +1,17 @@
 //! What the tests of this service begin with: a clinic that files, two centres and the prefecture they lie in.
 
-use access::{Caller, OrganisationId};
+use access::{Caller, CaseId, OrganisationId};
 use anyhow::Context as _;
 use jsonwebtoken::{Algorithm, Validation};
 use proto::{
     identity::{OrganisationKind as Kind, Role},
     notification::{
-        AcknowledgeNotificationRequest, Diagnosis, FileNotificationRequest, Findings, Form, ForwardNotificationRequest,
-        GetNotificationRequest, Notification, Purpose, Receipt, ReceiptKeys, Subject,
+        AcknowledgeNotificationRequest, AmendNotificationRequest, Diagnosis, FileNotificationRequest, Findings, Form,
+        ForwardNotificationRequest, GetNotificationRequest, Notification, Purpose, Receipt, ReceiptKeys,
+        ReturnNotificationRequest, Subject, WithdrawNotificationRequest,
     },
     operations::AuditRow,
-    registry::{DiagnosisClass, Sex, Specimen, TestMethod, TestResult},
+    registry::{CaseChanged, Channel, DiagnosisClass, Entry, Grant, Relation, Sex, Specimen, TestMethod, TestResult},
 };
 use testing::{Body, World};
 use tonic::Status;
@@ -97,6 +98,38 @@ impl Scene {
         self.world.ask(&self.notifications, caller, request, inbox::forward).await
     }
 
+    /// The physician amends.
+    pub(crate) async fn amend(&self, receipt: &Receipt, form: Form) -> Result<Receipt, Status> {
+        self.amend_as(&self.doctor, amending(receipt, form)).await
+    }
+
+    pub(crate) async fn amend_as(&self, caller: &Caller, request: AmendNotificationRequest) -> Result<Receipt, Status> {
+        self.world.ask(&self.notifications, caller, request, filing::amend).await
+    }
+
+    /// The registry tells to which case a notification belongs, and who has which relation to it.
+    pub(crate) async fn belongs(
+        &self,
+        receipt: &Receipt,
+        case: CaseId,
+        grants: &[(Body, Relation)],
+        version: i64,
+    ) -> anyhow::Result<()> {
+        let grant = |(body, relation): &(Body, Relation)| Grant {
+            organisation_id: body.id.to_string(),
+            relation: (*relation).into(),
+            ..Grant::default()
+        };
+        let changed = CaseChanged {
+            case_id: case.to_string(),
+            version,
+            notification_ids: vec![receipt.notification_id.clone()],
+            grants: grants.iter().map(grant).collect(),
+            ..CaseChanged::default()
+        };
+        self.world.hear(&filing::Hears, &changed).await.map_err(|failure| anyhow::anyhow!("{failure:?}"))
+    }
+
     /// What the audit trail says of a notification, oldest first.
     pub(crate) async fn trail(&self, receipt: &Receipt) -> anyhow::Result<Vec<AuditRow>> {
         let search = audit::store::Search {
@@ -133,12 +166,19 @@ pub(crate) fn form() -> Form {
                 method: TestMethod::NucleicAcid.into(),
                 specimen: Specimen::Saliva.into(),
                 result: TestResult::Positive.into(),
-                sampled_date: "2020-05-19".to_owned(),
+                sampled_date: "2020-05-12".to_owned(),
             }],
             ..Findings::default()
         }),
         ..Form::default()
     }
+}
+
+/// [`form`] with an address.
+pub(crate) fn with_address() -> Form {
+    let mut form = form();
+    form.subject.get_or_insert_default().address = "大阪市北区".to_owned();
+    form
 }
 
 /// A new request to file [`form`].
@@ -154,6 +194,41 @@ pub(crate) fn acknowledging(receipt: &Receipt) -> AcknowledgeNotificationRequest
     }
 }
 
+pub(crate) fn amending(receipt: &Receipt, form: Form) -> AmendNotificationRequest {
+    AmendNotificationRequest {
+        request_id: request_id(),
+        notification_id: receipt.notification_id.clone(),
+        etag: String::new(),
+        form: Some(form),
+        entry: None,
+        confirmed_warnings: Vec::new(),
+    }
+}
+
+/// What the reporter tells by telephone.
+pub(crate) fn by_telephone(reporter: Body) -> Entry {
+    Entry { channel: Channel::Telephone.into(), ..entry(reporter.id.to_string()) }
+}
+
+pub(crate) fn withdrawing(receipt: &Receipt) -> WithdrawNotificationRequest {
+    WithdrawNotificationRequest {
+        request_id: request_id(),
+        notification_id: receipt.notification_id.clone(),
+        etag: String::new(),
+        reason: "誤って届け出た".to_owned(),
+        entry: None,
+    }
+}
+
+pub(crate) fn returning(receipt: &Receipt) -> ReturnNotificationRequest {
+    ReturnNotificationRequest {
+        request_id: request_id(),
+        notification_id: receipt.notification_id.clone(),
+        etag: String::new(),
+        reason: "住所を確認してください".to_owned(),
+    }
+}
+
 pub(crate) fn forwarding(receipt: &Receipt, to: OrganisationId) -> ForwardNotificationRequest {
     ForwardNotificationRequest {
         request_id: request_id(),
@@ -161,6 +236,11 @@ pub(crate) fn forwarding(receipt: &Receipt, to: OrganisationId) -> ForwardNotifi
         centre_id: to.to_string(),
         etag: String::new(),
     }
+}
+
+/// What an institution tells its centre.
+pub(crate) fn entry(on_behalf_of_id: String) -> Entry {
+    Entry { on_behalf_of_id, ..Entry::default() }
 }
 
 /// A new request id.

@@ -2,9 +2,11 @@
 
 use chassis::{Reply, watch::Stream};
 use proto::notification::{
-    AcknowledgeNotificationRequest, FileNotificationRequest, ForwardNotificationRequest, GetNotificationRequest,
-    GetReceiptKeysRequest, ListInboxRequest, ListInboxResponse, Notification, Receipt, ReceiptKeys, WatchInboxRequest,
-    WatchInboxResponse, filing_service_server::FilingService, inbox_service_server::InboxService,
+    AcknowledgeNotificationRequest, AmendNotificationRequest, FileNotificationRequest, ForwardNotificationRequest,
+    GetNotificationRequest, GetReceiptKeysRequest, ListInboxRequest, ListInboxResponse, ListNotificationsRequest,
+    ListNotificationsResponse, ListVersionsRequest, ListVersionsResponse, Notification, Receipt, ReceiptKeys,
+    ReturnNotificationRequest, WatchInboxRequest, WatchInboxResponse, WithdrawNotificationRequest,
+    filing_service_server::FilingService, inbox_service_server::InboxService,
 };
 use tonic::Request;
 
@@ -18,6 +20,22 @@ impl FilingService for Notifications {
 
     async fn get_notification(&self, r: Request<GetNotificationRequest>) -> Reply<Notification> {
         self.base.answer(self, r, filing::get).await
+    }
+
+    async fn list_notifications(&self, r: Request<ListNotificationsRequest>) -> Reply<ListNotificationsResponse> {
+        self.base.answer(self, r, filing::list).await
+    }
+
+    async fn amend_notification(&self, r: Request<AmendNotificationRequest>) -> Reply<Receipt> {
+        self.base.answer(self, r, filing::amend).await
+    }
+
+    async fn withdraw_notification(&self, r: Request<WithdrawNotificationRequest>) -> Reply<Notification> {
+        self.base.answer(self, r, filing::withdraw).await
+    }
+
+    async fn list_versions(&self, r: Request<ListVersionsRequest>) -> Reply<ListVersionsResponse> {
+        self.base.answer(self, r, filing::versions).await
     }
 
     async fn get_receipt_keys(&self, r: Request<GetReceiptKeysRequest>) -> Reply<ReceiptKeys> {
@@ -39,6 +57,10 @@ impl InboxService for Notifications {
 
     async fn acknowledge_notification(&self, r: Request<AcknowledgeNotificationRequest>) -> Reply<Notification> {
         self.base.answer(self, r, inbox::acknowledge).await
+    }
+
+    async fn return_notification(&self, r: Request<ReturnNotificationRequest>) -> Reply<Notification> {
+        self.base.answer(self, r, inbox::send_back).await
     }
 
     async fn forward_notification(&self, r: Request<ForwardNotificationRequest>) -> Reply<Notification> {

@@ -22,10 +22,15 @@ use vault::{Key, Sealed};
 
 /// The service's own tables.
 pub const MIGRATIONS: &[MigrationSet] =
-    &[("0001_notification.sql", include_str!("../migrations/0001_notification.sql"))];
+    &[access::cases::TABLE, ("0002_notification.sql", include_str!("../migrations/0002_notification.sql"))];
 
 /// The encrypted columns that a rotation re-encrypts.
-const SEALED: &[Sealed] = &[Sealed { place: vault::SIGNING_KEYS, key: Key::Text("kid") }, filing::SEALED];
+const SEALED: &[Sealed] = &[
+    Sealed { place: vault::SIGNING_KEYS, key: Key::Text("kid") },
+    filing::SEALED[0],
+    filing::SEALED[1],
+    filing::SEALED[2],
+];
 
 /// 200 forms at once are larger than tonic's usual limit.
 const FORMS: usize = 16 << 20;
@@ -37,6 +42,7 @@ const FORMS: usize = 16 << 20;
 pub async fn run(mut mount: Mount<NoSettings>) -> anyhow::Result<()> {
     mount.seals(SEALED);
     let notifications = service::Notifications::new(&mount.base);
+    mount.listen(filing::Hears)?;
     inbox::start_passing_on(&notifications);
     mount
         .serve(|routes| {

@@ -12,7 +12,7 @@ create table person (
 -- Serves matching at every filing.
 create index person_match on person (match_index);
 
--- An episode. Coded facts only.
+-- An episode. Coded facts only; those of its course follow from the rows of `fact`.
 create table cases (
     case_id             uuid        primary key,
     person_id           uuid        not null references person,
@@ -22,12 +22,16 @@ create table cases (
     role                smallint    not null,
     index_case_id       uuid,
     last_contact_on     date,
+    -- The episode of the same person before this one (再感染).
+    previous_case_id    uuid,
     sex                 smallint    not null,
     age_band            smallint    not null,
     diagnosis_class     smallint    not null,
     report_date         date,
     onset_date          date,
     diagnosis_date      date,
+    first_visit_date    date,
+    infection_date      date,
     test_date           date,
     test_result         smallint    not null,
     test_count          integer     not null,
@@ -57,41 +61,51 @@ create index cases_person on cases (person_id, created_at desc);
 -- Serves taking over from a centre that closed.
 create index cases_responsible on cases (responsible_centre, case_id) where outcome = 0;
 
-create table case_test (
-    case_id    uuid     not null references cases,
-    number     integer  not null,
-    method     smallint not null,
-    specimen   smallint not null,
-    result     smallint not null,
-    sampled_on date,
-    primary key (case_id, number)
+-- What was recorded about a case. Rows are added, never changed: of the rows about one subject, the one of the highest authority counts,
+-- and of those the latest. What `cases` says of the course follows from them.
+create table fact (
+    fact_id        uuid        not null,
+    case_id        uuid        not null references cases,
+    -- The first row about the same thing.
+    subject_id     uuid        not null,
+    -- A protobuf message, coded facts only; none in the row of a withdrawal.
+    content        bytea,
+    authority      smallint    not null,
+    recorded_at    timestamptz not null,
+    -- Who recorded it; none where another service told.
+    organisation_id uuid,
+    user_id        uuid,
+    on_behalf_of   uuid,
+    channel        smallint    not null,
+    told_at        timestamptz,
+    source         smallint    not null,
+    -- The notification or admission, and which version and part of it.
+    source_id      uuid,
+    source_version integer     not null,
+    slot           smallint    not null,
+    -- Why it was corrected or withdrawn. Free text is sealed: it may name people.
+    reason         bytea,
+    primary key (case_id, fact_id)
 );
 
--- 居所: where the person was cared for, in the order it was recorded.
-create table case_stay (
-    case_id     uuid     not null references cases,
-    number      integer  not null,
-    placement   smallint not null,
-    since       date     not null,
-    facility_id uuid,
-    primary key (case_id, number)
-);
-
--- 患者の状態, in the order it was recorded.
-create table case_state (
-    case_id    uuid     not null references cases,
-    number     integer  not null,
-    state_on   date     not null,
-    severity   smallint not null,
-    icu        boolean  not null,
-    ventilator boolean  not null,
-    ecmo       boolean  not null,
-    primary key (case_id, number)
+-- The answers of a section of a case (別紙3), in versions. Rows are added, never changed.
+create table case_section (
+    case_id         uuid        not null references cases,
+    section         text        not null,
+    revision        bigint      not null,
+    -- A protobuf message, sealed: free text may name people.
+    answers         bytea       not null,
+    recorded_at     timestamptz not null,
+    organisation_id uuid        not null,
+    user_id         uuid        not null,
+    on_behalf_of    uuid,
+    primary key (case_id, section, revision)
 );
 
 create table case_notification (
     notification_id uuid primary key,
-    case_id         uuid not null references cases
+    -- Known before its case is stored, in one transaction.
+    case_id         uuid not null references cases deferrable initially deferred
 );
 create index case_notification_case on case_notification (case_id);
 
@@ -110,17 +124,19 @@ create table case_grant (
         deferrable initially deferred
 );
 
--- One row per organisation and case it may see, with a copied sort key: every role lists by one index.
+-- One row per organisation and case it may see, with a copied sort key: every role lists by one index. The key never changes while the row
+-- is there: pages stand still while cases change.
 create table case_list (
     organisation_id uuid        not null,
     case_id         uuid        not null references cases,
     relations       smallint[]  not null,
     is_open         boolean     not null,
-    updated_at      timestamptz not null,
+    -- Since when the organisation has it on its list.
+    listed_at       timestamptz not null,
     primary key (organisation_id, case_id)
 );
-create index case_list_newest on case_list (organisation_id, updated_at desc, case_id desc);
-create index case_list_open on case_list (organisation_id, updated_at desc, case_id desc) where is_open;
+create index case_list_newest on case_list (organisation_id, listed_at desc, case_id desc);
+create index case_list_open on case_list (organisation_id, listed_at desc, case_id desc) where is_open;
 
 -- 移管 between centres.
 create table case_transfer (

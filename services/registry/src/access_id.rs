@@ -2,13 +2,15 @@
 //! index to find the case by.
 
 mod batch_get;
+mod get;
 mod mint;
 mod model;
 mod reissue;
 mod store;
 
 pub(crate) use batch_get::batch_get;
-pub(crate) use mint::{index, mint};
+pub(crate) use get::get;
+pub(crate) use mint::{index, mint, open};
 pub(crate) use model::Access;
 pub(crate) use reissue::reissue;
 pub(crate) use store::{SEALED_ID, case_of};

@@ -16,7 +16,7 @@ mod store;
 mod view;
 
 pub(crate) use batch_get::batch_get;
-pub(crate) use change::{change, lock, may_record};
+pub(crate) use change::{Locked, change, change_as, lock, may_end, may_record, moved};
 pub(crate) use get::get;
 pub(crate) use grants::{Grant, of_cases as grants_of, relations};
 pub(crate) use list::list;
@@ -24,5 +24,5 @@ pub(crate) use model::{Case, age_band, relation_of_filer};
 pub(crate) use parse::{optional_date, organisation, required_date};
 pub(crate) use register::register;
 pub(crate) use save::{Version, audit_heard, failure, save_all, save_one};
-pub(crate) use store::{find, find_all, lock_all, lock_open_of};
+pub(crate) use store::{ended_of, find, find_all, lock_all, lock_open_of};
 pub(crate) use view::view;

@@ -1,17 +1,14 @@
 //! What the tests of this service begin with: two centres and their prefecture, institutions, and a case.
 
-use std::collections::HashMap;
-
 use access::{Caller, CaseId};
+use anyhow::Context as _;
 use chassis::{Call, Error};
-use data::Failure;
 use prost::{Message, Name};
 use proto::{
     identity::{OrganisationKind as Kind, Role},
-    notification::{Form, NotificationFiled, Purpose, Subject},
     registry::{
-        AcceptTransferRequest, Case, DeclineTransferRequest, DiagnosisClass, GetCaseRequest, OfferTransferRequest,
-        Person, RegisterCaseRequest, RegisterCaseResponse, Relation, Sex,
+        AcceptTransferRequest, Case, CaseChanged, DeclineTransferRequest, Entry, Fact as FactView, GetCaseRequest,
+        ListFactsRequest, OfferTransferRequest, Person, RegisterCaseRequest, RegisterCaseResponse, Relation, Sex,
     },
 };
 use testing::{Body, Outcome, Refused as _, World};
@@ -21,10 +18,12 @@ use uuid::Uuid;
 use crate::{
     MIGRATIONS,
     case::{self, Grant},
-    filing,
+    fact,
     service::Registry,
     transfer,
 };
+
+pub(crate) use crate::filing::{filed, form, held};
 
 /// 大阪市.
 pub(crate) const MUNICIPALITY: &str = "271004";
@@ -94,6 +93,12 @@ impl Scene {
         self.ask(caller, GetCaseRequest { case_id: case.to_string() }, case::get).await
     }
 
+    /// Everything recorded about a case.
+    pub(crate) async fn facts(&self, caller: &Caller, case: CaseId) -> Result<Vec<FactView>, Status> {
+        let request = ListFactsRequest { case_id: case.to_string(), ..ListFactsRequest::default() };
+        Ok(self.ask(caller, request, fact::list).await?.facts)
+    }
+
     /// Osaka offers a case to Tokyo.
     pub(crate) async fn offer(&self, case: CaseId) -> Result<Case, Status> {
         self.ask(&self.nurse, offer(case, self.tokyo), transfer::offer).await
@@ -125,25 +130,9 @@ impl Scene {
         self.regrant(case, |case| Grant::ended(case, of.id, relation)).await
     }
 
-    /// Notification tells of a filing.
-    pub(crate) async fn file(
-        &self,
-        reporter: Body,
-        centre: Body,
-        case: Option<CaseId>,
-        form: Form,
-    ) -> Result<Uuid, Failure> {
-        let id = Uuid::now_v7();
-        let filed = filed(id, reporter, centre, case);
-        let event = self.world.event(&filed).map_err(|error| Failure::Dead(error.to_string()))?;
-        let forms = HashMap::from([(id.to_string(), form)]);
-        self.world.hear_with(&self.filings(), &[event], &forms).await?;
-        Ok(id)
-    }
-
-    /// What listens to notification.
-    pub(crate) fn filings(&self) -> filing::Hears {
-        filing::Hears::new(&self.world.base).expect("notification has an address")
+    /// The version of a case that was announced last.
+    pub(crate) async fn last(&self) -> anyhow::Result<CaseChanged> {
+        self.world.announced().await?.pop().context("nothing was announced")
     }
 
     /// What every change of a case refuses: a case that is not there, one of others, a stale etag, and whoever only reads on.
@@ -180,7 +169,7 @@ pub(crate) fn person() -> Person {
         name_kana: "ヤマダ タロウ".to_owned(),
         birth_date: "S55.1.31".to_owned(),
         sex: Sex::Male.into(),
-        phone: "090-0000-0000".to_owned(),
+        phone: "090-1000-0000".to_owned(),
         municipality_code: MUNICIPALITY.to_owned(),
         ..Person::default()
     }
@@ -213,37 +202,15 @@ pub(crate) fn decline(case: CaseId) -> DeclineTransferRequest {
     }
 }
 
-pub(crate) fn filed(id: Uuid, reporter: Body, centre: Body, case: Option<CaseId>) -> NotificationFiled {
-    NotificationFiled {
-        notification_id: id.to_string(),
-        reporter_id: reporter.id.to_string(),
-        receiving_centre_id: centre.id.to_string(),
-        case_id: data::text(case),
-    }
-}
-
-/// A notification for the person, in the form that notification stores.
-pub(crate) fn form() -> Form {
-    Form {
-        purpose: Purpose::Notification.into(),
-        report_date: "2020-06-01".to_owned(),
-        diagnosis_class: DiagnosisClass::Confirmed.into(),
-        subject: Some(Subject {
-            name_kanji: "山田 太郎".to_owned(),
-            name_kana: "ヤマダ タロウ".to_owned(),
-            birth_date: "1980-01-31".to_owned(),
-            sex: Sex::Male.into(),
-            phone: "09000000000".to_owned(),
-            ..Subject::default()
-        }),
-        ..Form::default()
-    }
-}
-
 /// The organisations in a relation to a case that is in force.
 pub(crate) fn holders(case: &Case, relation: Relation) -> Vec<String> {
     let held = case.grants.iter().filter(|grant| grant.relation == i32::from(relation) && grant.until_time.is_none());
     held.map(|grant| grant.organisation_id.clone()).collect()
+}
+
+/// What an institution tells its centre.
+pub(crate) fn entry(on_behalf_of_id: String) -> Entry {
+    Entry { on_behalf_of_id, ..Entry::default() }
 }
 
 /// A new request id.

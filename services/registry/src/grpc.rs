@@ -2,18 +2,20 @@
 
 use chassis::Reply;
 use proto::registry::{
-    AcceptTransferRequest, Case, DeclineTransferRequest, GetCaseRequest, JudgeAdmissionRequest, ListCasesRequest,
-    ListCasesResponse, ListEmergencyOpeningsRequest, ListEmergencyOpeningsResponse, OfferTransferRequest,
-    OpenInEmergencyRequest, RecordOutcomeRequest, RecordPlacementRequest, RecordSeverityRequest, RecordTestRequest,
-    ReferCaseRequest, RegisterCaseRequest, RegisterCaseResponse, ReissueAccessIdRequest, ReissueAccessIdResponse,
-    UpdatePersonRequest, access_id_service_server::AccessIdService, case_service_server::CaseService,
-    course_service_server::CourseService, emergency_service_server::EmergencyService,
-    person_service_server::PersonService, referral_service_server::ReferralService,
+    AcceptTransferRequest, Case, CorrectFactRequest, DeclineTransferRequest, GetAccessIdRequest, GetAccessIdResponse,
+    GetCaseRequest, GetItemDefinitionsRequest, GetItemDefinitionsResponse, JudgeAdmissionRequest, ListCasesRequest,
+    ListCasesResponse, ListEmergencyOpeningsRequest, ListEmergencyOpeningsResponse, ListFactsRequest,
+    ListFactsResponse, OfferTransferRequest, OpenInEmergencyRequest, RecordOutcomeRequest, RecordPlacementRequest,
+    RecordSeverityRequest, RecordTestRequest, ReferCaseRequest, RegisterCaseRequest, RegisterCaseResponse,
+    ReissueAccessIdRequest, ReissueAccessIdResponse, UpdatePersonRequest, UpdateSectionRequest, WithdrawFactRequest,
+    access_id_service_server::AccessIdService, case_service_server::CaseService, course_service_server::CourseService,
+    emergency_service_server::EmergencyService, fact_service_server::FactService, person_service_server::PersonService,
+    referral_service_server::ReferralService, section_service_server::SectionService,
     transfer_service_server::TransferService,
 };
 use tonic::Request;
 
-use crate::{access_id, case, course, emergency, person, referral, service::Registry, transfer};
+use crate::{access_id, case, course, emergency, fact, person, referral, section, service::Registry, transfer};
 
 #[tonic::async_trait]
 impl CaseService for Registry {
@@ -54,6 +56,32 @@ impl CourseService for Registry {
 }
 
 #[tonic::async_trait]
+impl FactService for Registry {
+    async fn list_facts(&self, r: Request<ListFactsRequest>) -> Reply<ListFactsResponse> {
+        self.base.answer(self, r, fact::list).await
+    }
+
+    async fn correct_fact(&self, r: Request<CorrectFactRequest>) -> Reply<Case> {
+        self.base.answer(self, r, fact::correct).await
+    }
+
+    async fn withdraw_fact(&self, r: Request<WithdrawFactRequest>) -> Reply<Case> {
+        self.base.answer(self, r, fact::withdraw).await
+    }
+}
+
+#[tonic::async_trait]
+impl SectionService for Registry {
+    async fn get_item_definitions(&self, r: Request<GetItemDefinitionsRequest>) -> Reply<GetItemDefinitionsResponse> {
+        self.base.answer(self, r, section::item_definitions).await
+    }
+
+    async fn update_section(&self, r: Request<UpdateSectionRequest>) -> Reply<Case> {
+        self.base.answer(self, r, section::update).await
+    }
+}
+
+#[tonic::async_trait]
 impl PersonService for Registry {
     async fn update_person(&self, r: Request<UpdatePersonRequest>) -> Reply<Case> {
         self.base.answer(self, r, person::update).await
@@ -62,6 +90,10 @@ impl PersonService for Registry {
 
 #[tonic::async_trait]
 impl AccessIdService for Registry {
+    async fn get_access_id(&self, r: Request<GetAccessIdRequest>) -> Reply<GetAccessIdResponse> {
+        self.base.answer(self, r, access_id::get).await
+    }
+
     async fn reissue_access_id(&self, r: Request<ReissueAccessIdRequest>) -> Reply<ReissueAccessIdResponse> {
         self.base.answer(self, r, access_id::reissue).await
     }

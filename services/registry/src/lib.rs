@@ -4,6 +4,8 @@
 //! - [`access_id`]: the IDs with which patients sign in (スマホ入力ID)
 //! - [`person`]: the particulars, sealed, and their corrections
 //! - [`course`]: tests, severity, placement, need of admission, outcome
+//! - [`fact`]: what is recorded about a case, corrected and withdrawn
+//! - [`section`]: the items of annex 3 (別紙3) beyond the course, in sections
 //! - [`referral`]: consultation centres refer to institutions that test
 //! - [`transfer`]: centres hand cases over (移管)
 //! - [`emergency`]: cases opened without a relation, for three hours (緊急閲覧)
@@ -14,6 +16,7 @@ mod access_id;
 mod case;
 mod course;
 mod emergency;
+mod fact;
 mod filing;
 #[cfg(test)]
 mod fixture;
@@ -21,6 +24,7 @@ mod grpc;
 mod internal;
 mod person;
 mod referral;
+mod section;
 mod service;
 mod stay;
 mod transfer;
@@ -29,8 +33,9 @@ use chassis::{MigrationSet, Mount, NoSettings};
 use proto::registry::{
     access_id_service_server::AccessIdServiceServer, case_service_server::CaseServiceServer,
     course_service_server::CourseServiceServer, emergency_service_server::EmergencyServiceServer,
-    person_service_server::PersonServiceServer, referral_service_server::ReferralServiceServer,
-    registry_internal_service_server::RegistryInternalServiceServer, transfer_service_server::TransferServiceServer,
+    fact_service_server::FactServiceServer, person_service_server::PersonServiceServer,
+    referral_service_server::ReferralServiceServer, registry_internal_service_server::RegistryInternalServiceServer,
+    section_service_server::SectionServiceServer, transfer_service_server::TransferServiceServer,
 };
 use vault::{Key, Sealed};
 
@@ -44,6 +49,8 @@ const SEALED: &[Sealed] = &[
     Sealed { place: access_id::SEALED_ID, key: Key::Uuid("case_id") },
     Sealed { place: transfer::REASON, key: Key::Uuid("case_id") },
     Sealed { place: transfer::ANSWER_REASON, key: Key::Uuid("case_id") },
+    Sealed { place: section::ANSWERS, key: Key::Uuid("case_id") },
+    Sealed { place: fact::REASON, key: Key::Uuid("case_id") },
     Sealed { place: emergency::REASON, key: Key::Uuid("opening_id") },
 ];
 
@@ -64,6 +71,8 @@ pub async fn run(mut mount: Mount<NoSettings>) -> anyhow::Result<()> {
                 .add_service(AccessIdServiceServer::new(registry.clone()))
                 .add_service(PersonServiceServer::new(registry.clone()))
                 .add_service(CourseServiceServer::new(registry.clone()))
+                .add_service(FactServiceServer::new(registry.clone()))
+                .add_service(SectionServiceServer::new(registry.clone()))
                 .add_service(ReferralServiceServer::new(registry.clone()))
                 .add_service(TransferServiceServer::new(registry.clone()))
                 .add_service(EmergencyServiceServer::new(registry.clone()))

@@ -7,7 +7,7 @@ mod store;
 mod update;
 
 pub(crate) use batch_get::batch_get;
-pub(crate) use model::{PersonId, agrees, check};
-pub(crate) use seal::{match_index, open, seal_new};
-pub(crate) use store::{PARTICULARS, SealedPerson, insert, of_cases};
+pub(crate) use model::{PersonId, agrees, check, described, differs, supplied};
+pub(crate) use seal::{match_index, open, seal as seal_again, seal_new};
+pub(crate) use store::{PARTICULARS, SealedPerson, insert, of_cases, replace};
 pub(crate) use update::update;

@@ -33,7 +33,7 @@ pub fn person() -> Person {
         birth_date: "1980-01-31".to_owned(),
         sex: Sex::Female.into(),
         address: "大阪市北区".to_owned(),
-        phone: format!("090{:08}", number % 100_000_000),
+        phone: format!("090{}", 10_000_000 + number % 90_000_000),
         mail: format!("p{number}@example.jp"),
         municipality_code: "271004".to_owned(),
         stated_age_band: 0,

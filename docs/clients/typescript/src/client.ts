@@ -73,7 +73,7 @@ async function main(): Promise<void> {
       nameKana: "ミホン ハナコ",
       birthDate: "1985-04-01", // or by era: "S60.4.1"
       sex: Sex.FEMALE,
-      phone: "06-0000-0000",
+      phone: "06-6000-0000",
       municipalityCode: "271004",
     },
     consultationDate: "2020-06-01",

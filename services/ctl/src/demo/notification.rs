@@ -3,12 +3,12 @@
 use client::Client;
 use proto::{
     notification::{
-        AcknowledgeNotificationRequest, Diagnosis, FileNotificationRequest, Findings, Form, ListInboxRequest,
-        Notification, Purpose, Receipt, Subject,
+        AcknowledgeNotificationRequest, AmendNotificationRequest, Care, Diagnosis, FileNotificationRequest, Findings,
+        Form, GetNotificationRequest, ListInboxRequest, Notification, Purpose, Receipt, Subject, Symptom,
     },
     registry::{
-        AdmissionNecessity, CaseRole, DiagnosisClass, GetCaseRequest, JudgeAdmissionRequest, RecordTestRequest,
-        RegisterCaseRequest, Sex, Specimen, Test, TestMethod, TestResult,
+        AdmissionNecessity, Answer, Case, CaseRole, DiagnosisClass, Entry, GetCaseRequest, JudgeAdmissionRequest,
+        RecordTestRequest, RegisterCaseRequest, Sex, Specimen, Test, TestMethod, TestResult, UpdateSectionRequest,
     },
 };
 
@@ -45,6 +45,7 @@ fn test(result: TestResult) -> Test {
         specimen: Specimen::Saliva.into(),
         result: result.into(),
         sampled_date: "2020-06-01".to_owned(),
+        ..Test::default()
     }
 }
 
@@ -55,6 +56,7 @@ async fn negative_result(stage: &Stage, patient: &Patient) -> anyhow::Result<()>
         case_id: patient.case_id.clone(),
         etag: String::new(),
         test: Some(test(TestResult::Negative)),
+        ..RecordTestRequest::default()
     };
     clinic.course().record_test(clinic.request(request)).await?;
     stage.tell(
@@ -99,9 +101,71 @@ async fn file(filer: &Client, patient: &Patient, on_behalf_of_id: String) -> any
         request_id: request_id(),
         form: Some(form),
         case_id: patient.case_id.clone(),
-        on_behalf_of_id,
+        entry: Some(Entry { on_behalf_of_id, ..Entry::default() }),
+        confirmed_warnings: Vec::new(),
     };
     Ok(filer.filing().file_notification(filer.request(request)).await?.into_inner())
+}
+
+/// What was missing is supplied by an amendment, and what the clinic cannot know the centre writes and corrects.
+async fn supplied(stage: &Stage, patient: &Patient, receipt: &Receipt) -> anyhow::Result<()> {
+    let (clinic, nurse) = (stage.who("clinic-physician")?, stage.who("osaka-nurse")?);
+    let asked = GetNotificationRequest { notification_id: receipt.notification_id.clone() };
+    let seen = clinic.filing().get_notification(clinic.request(asked)).await?.into_inner();
+    let mut form = seen.form.unwrap_or_default();
+    if let Some(findings) = &mut form.findings {
+        findings.symptoms = vec![Symptom::Fever.into(), Symptom::Cough.into()];
+        "2020-06-01".clone_into(&mut findings.first_visit_date);
+    }
+    form.care = Some(Care { severity: proto::notification::Severity::Mild.into(), ..Care::default() });
+    let amend = AmendNotificationRequest {
+        request_id: request_id(),
+        notification_id: receipt.notification_id.clone(),
+        etag: String::new(),
+        form: Some(form),
+        entry: None,
+        confirmed_warnings: Vec::new(),
+    };
+    let amended = clinic.filing().amend_notification(clinic.request(amend)).await?.into_inner();
+    stage.tell(
+        Who::Clinic,
+        format_args!(
+            "未記入だった症状・初診日・重症度を補いました（第{}版、控えも新しく届きました）。",
+            amended.version
+        ),
+        format_args!(
+            "supplies symptoms, first visit and severity: version {}, with a receipt of its own.",
+            amended.version
+        ),
+    )?;
+    let look = || async {
+        let request = nurse.request(GetCaseRequest { case_id: patient.case_id.clone() });
+        let case = nurse.cases().get_case(request).await?.into_inner();
+        Ok(Some(case).filter(|case| case.severity != 0))
+    };
+    let (case, _): (Case, _) = Stage::until("the case carries the amendment", look).await?;
+    let section = UpdateSectionRequest {
+        request_id: request_id(),
+        case_id: patient.case_id.clone(),
+        section_id: "source".to_owned(),
+        section_etag: "0".to_owned(),
+        answers: vec![Answer { item: "infection_link".to_owned(), values: vec!["unknown".to_owned()] }],
+        entry: None,
+    };
+    let after = nurse.sections().update_section(nurse.request(section)).await?.into_inner();
+    stage.tell(
+        Who::Centre,
+        format_args!(
+            "症例に重症度がそのまま載りました。感染リンクを記入し、必須項目の未記入は {} 件から {} 件になりました。",
+            case.missing_items.len(),
+            after.missing_items.len()
+        ),
+        format_args!(
+            "finds the severity on the case, notes the link; required items still empty: {}, before: {}.",
+            after.missing_items.len(),
+            case.missing_items.len()
+        ),
+    )
 }
 
 async fn until_notified(nurse: &Client, patient: &Patient) -> anyhow::Result<()> {
@@ -145,11 +209,13 @@ async fn positive_result(stage: &Stage, patient: &Patient) -> anyhow::Result<()>
     };
     nurse.inbox().acknowledge_notification(nurse.request(acknowledge)).await?;
     until_notified(&nurse, patient).await?;
+    supplied(stage, patient, &receipt).await?;
     let judge = JudgeAdmissionRequest {
         request_id: request_id(),
         case_id: patient.case_id.clone(),
         etag: String::new(),
         necessity: AdmissionNecessity::NotNeeded.into(),
+        ..JudgeAdmissionRequest::default()
     };
     nurse.course().judge_admission(nurse.request(judge)).await?;
     stage.tell(

@@ -48,7 +48,7 @@ async fn state(stage: &Stage, patient: &Patient, day: &str, severity: Severity, 
             severity: severity.into(),
             icu,
             ventilator: icu,
-            ecmo: false,
+            ..ClinicalState::default()
         }),
         ..RecordSeverityRequest::default()
     };

@@ -2,7 +2,7 @@
 
 use proto::{
     beds::{Capability, ReportCapacityRequest},
-    registry::{GetCaseRequest, Person, ReferCaseRequest, RegisterCaseRequest, Sex},
+    registry::{Entry, GetCaseRequest, Person, ReferCaseRequest, RegisterCaseRequest, Sex},
 };
 use uuid::Uuid;
 
@@ -48,7 +48,7 @@ async fn capacity(stage: &Stage) -> anyhow::Result<()> {
 
 /// A made-up person with a telephone number of its own.
 pub(crate) fn person(kanji: &str, kana: &str, birth_date: &str, sex: Sex) -> Person {
-    let number = Uuid::now_v7().as_u64_pair().1 % 100_000_000;
+    let number = Uuid::now_v7().as_u64_pair().1 % 90_000_000 + 10_000_000;
     Person {
         name_kanji: kanji.to_owned(),
         name_kana: kana.to_owned(),
@@ -67,7 +67,7 @@ async fn registered(stage: &Stage, login: &str, person: Person, behalf: &str) ->
         request_id: request_id(),
         person: Some(person.clone()),
         consultation_date: "2020-06-01".to_owned(),
-        on_behalf_of_id: behalf.to_owned(),
+        entry: Some(Entry { on_behalf_of_id: behalf.to_owned(), ..Entry::default() }),
         ..RegisterCaseRequest::default()
     };
     let made = client.cases().register_case(client.request(request)).await?.into_inner();

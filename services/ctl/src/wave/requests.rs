@@ -4,14 +4,14 @@ use japan::municipality;
 use proto::{
     notification::{Diagnosis, FileNotificationRequest, Findings, Form, Physician, Purpose, Subject},
     registry::{
-        AgeBand, DiagnosisClass, Outcome, Person, RecordOutcomeRequest, RegisterCaseRequest, Sex, Specimen, TestMethod,
+        AgeBand, DiagnosisClass, Outcome, Person, RecordOutcomeRequest, RegisterCaseRequest, Specimen, TestMethod,
         TestResult,
     },
 };
 use time::{Date, Duration};
 use uuid::Uuid;
 
-use super::Row;
+use super::{Row, words::Age};
 
 /// Request ids are derived in this namespace: the same row always sends the same requests.
 const NAMESPACE: Uuid = Uuid::from_u128(0x6865_7273_7973_2d72_6570_6c61_792d_7631);
@@ -34,13 +34,9 @@ impl Row {
         let code = municipality::find(prefecture, &self.residence).map(|m| m.as_str().to_owned()).unwrap_or_default();
         let (kanji, kana) = name(self.number);
         let (birth_date, band) = self.birth();
-        let sex = match self.sex.as_str() {
-            "男性" => Sex::Male,
-            "女性" => Sex::Female,
-            _ => Sex::Unknown,
-        };
+        let sex = self.sex;
         let day = self.reported_on.to_string();
-        let phone = format!("090{:08}", self.number);
+        let phone = format!("090{}", 10_000_000 + self.number % 90_000_000);
         let mail = format!("person{}@example.jp", self.number);
         let person = Person {
             name_kanji: kanji.clone(),
@@ -78,7 +74,11 @@ impl Row {
         let form = Form {
             purpose: Purpose::Notification.into(),
             report_date: day.clone(),
-            physician: Some(Physician { name: "入力支援".to_owned(), ..Physician::default() }),
+            physician: Some(Physician {
+                name: "入力支援".to_owned(),
+                institution_name: "入力支援".to_owned(),
+                ..Physician::default()
+            }),
             diagnosis_class: DiagnosisClass::Confirmed.into(),
             subject: Some(subject),
             findings: Some(findings),
@@ -108,14 +108,11 @@ impl Row {
 
     /// A birth date where the file gives a decade; a band where it gives a word.
     fn birth(&self) -> (String, AgeBand) {
-        match self.age.as_str() {
-            "未就学児" => (String::new(), AgeBand::Preschool),
-            "就学児" => (String::new(), AgeBand::SchoolAge),
-            "10歳未満" | "0" => (self.born(5), AgeBand::Unspecified),
-            text => match text.trim_end_matches(['代', '歳']).parse::<u16>() {
-                Ok(decade) if (10..=100).contains(&decade) => (self.born(decade + 3), AgeBand::Unspecified),
-                _ => (String::new(), AgeBand::Unknown),
-            },
+        match self.age {
+            Age::Decade(0) => (self.born(5), AgeBand::Unspecified),
+            Age::Decade(decade) => (self.born(decade + 3), AgeBand::Unspecified),
+            Age::Band(band) => (String::new(), band),
+            Age::Unknown => (String::new(), AgeBand::Unknown),
         }
     }
 

@@ -115,8 +115,12 @@ impl Observation {
         if case.outcome != i32::from(Outcome::Unspecified) {
             return Self::Closed(Reason::Ended);
         }
-        if case.placement == i32::from(Placement::Hospital) {
+        if [Placement::Hospital, Placement::TemporaryFacility].iter().any(|ward| case.placement == i32::from(*ward)) {
             return Self::Paused;
+        }
+        // 退院 is not 自宅療養: nobody asks for a daily report until somebody says that the person is cared for again.
+        if case.placement == i32::from(Placement::Discharged) {
+            return Self::Closed(Reason::Discharged);
         }
         if case.role == i32::from(CaseRole::CloseContact) && !positive {
             // A negative test does not end the observation of a contact: illness may still come.
@@ -153,6 +157,7 @@ pub(crate) enum Reason {
     Ended = 3,
     Negative = 4,
     DaysOver = 5,
+    Discharged = 6,
 }
 
 impl From<Reason> for i32 {
@@ -165,7 +170,7 @@ impl TryFrom<i32> for Reason {
     type Error = i32;
 
     fn try_from(number: i32) -> Result<Self, i32> {
-        [Self::Registered, Self::InHospital, Self::Ended, Self::Negative, Self::DaysOver]
+        [Self::Registered, Self::InHospital, Self::Ended, Self::Negative, Self::DaysOver, Self::Discharged]
             .into_iter()
             .find(|reason| i32::from(*reason) == number)
             .ok_or(number)
@@ -179,6 +184,7 @@ impl Reason {
             Self::InHospital => text("入院中のため、病棟が観察します。", "In hospital: the ward observes."),
             Self::Ended => text("転帰が登録されたため終了しました。", "Over: the outcome is recorded."),
             Self::Negative => text("検査が陰性のため終了しました。", "Over: the test was negative."),
+            Self::Discharged => text("退院したため終了しました。", "Over: discharged from hospital."),
             Self::DaysOver => text("観察期間が満了しました。", "Over: the days of observation have passed."),
         }
     }
@@ -227,6 +233,8 @@ mod tests {
         assert_eq!(of(&positive), Observation::Active(None));
         let hospital = CaseChanged { placement: Placement::Hospital.into(), ..positive.clone() };
         assert_eq!(of(&hospital), Observation::Paused);
+        let discharged = CaseChanged { placement: Placement::Discharged.into(), ..positive.clone() };
+        assert_eq!(of(&discharged), Observation::Closed(Reason::Discharged));
         let home_again = CaseChanged { placement: Placement::Home.into(), ..hospital };
         assert_eq!(of(&home_again), Observation::Active(None));
         let over = CaseChanged { outcome: Outcome::Released.into(), ..positive };
@@ -271,9 +279,9 @@ mod tests {
 
     #[test]
     fn a_reason_survives_the_database() {
-        for number in 1..=5 {
+        for number in 1..=6 {
             assert_eq!(Reason::try_from(number).map(i32::from), Ok(number));
         }
-        assert_eq!(Reason::try_from(6), Err(6));
+        assert_eq!(Reason::try_from(7), Err(7));
     }
 }

@@ -46,7 +46,8 @@ pub(crate) fn judge(rule: &Release, facts: &Facts, on: Date) -> ReleaseEvaluatio
     // Symptoms that appear later make an asymptomatic person a symptomatic one, with that day as day 0.
     let symptomatic = facts.onset.is_some() || !facts.carrier;
     let ways = if symptomatic { &rule.symptomatic } else { &rule.asymptomatic };
-    let zero = if symptomatic { facts.onset } else { facts.sampled };
+    // 発病年月日が明らかでない場合は、陽性確定に係る検体採取日.
+    let zero = facts.onset.filter(|_| symptomatic).or(facts.sampled);
     let tried: Vec<Vec<Checked>> = ways
         .iter()
         .filter(|way| is_for(way, facts, rule))
@@ -93,7 +94,8 @@ struct Checked {
 
 fn check(way: &Way, facts: &Facts, zero: Option<Date>, symptomatic: bool, on: Date) -> Vec<Checked> {
     let mut found = Vec::new();
-    let (zero_ja, zero_en) = if symptomatic { ("発症日", "onset") } else { ("検体採取日", "sampling") };
+    let from_onset = symptomatic && facts.onset.is_some();
+    let (zero_ja, zero_en) = if from_onset { ("発症日", "onset") } else { ("検体採取日", "sampling") };
     if let Some(days) = way.days {
         // Day 0 is not counted; "ten days have passed" releases on day eleven.
         let earliest = zero.and_then(|zero| zero.checked_add(Duration::days(days + 1)));
@@ -181,6 +183,17 @@ mod tests {
         assert_eq!(answer.conditions.iter().map(|c| c.holds).collect::<Vec<_>>(), [true, false]);
         let unfacts = judge(rule, &ill(None), date!(2020 - 06 - 13));
         assert_eq!(unfacts.earliest_date, "");
+    }
+
+    #[test]
+    fn where_nobody_knows_the_onset_the_day_of_sampling_stands_for_it() {
+        let unknown = Facts { onset: None, sampled: Some(date!(2020 - 06 - 01)), ..ill(Some(date!(2020 - 06 - 05))) };
+        assert!(!met(&unknown, date!(2020 - 06 - 11)));
+        assert!(met(&unknown, date!(2020 - 06 - 12)), "as ten days after an onset of that day");
+        let rule = rules::on(date!(2020 - 06 - 20)).unwrap();
+        let answer = judge(rule, &unknown, date!(2020 - 06 - 11));
+        assert!(answer.conditions[0].ja.starts_with("検体採取日（2020-06-01）"), "{}", answer.conditions[0].ja);
+        assert!(answer.rule.starts_with("symptomatic"), "relief is asked for all the same");
     }
 
     #[test]

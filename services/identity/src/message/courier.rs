@@ -157,7 +157,7 @@ mod tests {
     async fn a_message_is_tried_less_and_less_often_and_then_given_up() -> Outcome {
         let scene = Scene::with_post(away()).await?;
         let mut conn = scene.world.base.pool.acquire().await?;
-        for to in ["hanako@example.jp", "+81312345678"] {
+        for to in ["hanako@example.jp", "+819012345678"] {
             message::initial_secret(&scene.identity, &mut conn, to, "nurse.sato", "secret", Duration::hours(72))
                 .await?;
         }

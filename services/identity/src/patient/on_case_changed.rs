@@ -4,7 +4,7 @@ use access::CaseId;
 use async_trait::async_trait;
 use audit::{Act, Actor};
 use data::{Event, Failure, Projection};
-use japan::access_id::AccessId;
+use japan::{access_id::AccessId, phone};
 use prost::Name as _;
 use proto::{
     options::Group,
@@ -30,7 +30,8 @@ impl Hears {
         let malformed = || Failure::Dead("the registry sent a malformed credential".to_owned());
         let case_id = CaseId::parse(&credential.case_id).map_err(|_| malformed())?;
         let access_id = AccessId::parse(&credential.access_id).ok_or_else(malformed)?;
-        let contact = if credential.phone.is_empty() { &credential.mail } else { &credential.phone };
+        // A code goes where it can be read: no landline takes a text message.
+        let contact = if phone::takes_messages(&credential.phone) { &credential.phone } else { &credential.mail };
         let vault = self.0.vault();
         let sealed = vault
             .seal(CONTACT, case_id.uuid().as_bytes(), contact.as_bytes())

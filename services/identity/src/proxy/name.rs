@@ -59,8 +59,15 @@ pub(crate) async fn name(identity: Identity, call: Call<NameProxyRequest>) -> Re
 /// Where the codes go.
 fn contact(request: &NameProxyRequest) -> Result<String, Error> {
     match &request.contact {
-        Some(Contact::Phone(number)) if !number.is_empty() => phone::normalise(number)
-            .ok_or_else(|| Error::invalid("phone", "電話番号を確認してください", "must be a telephone number")),
+        Some(Contact::Phone(number)) if !number.is_empty() => {
+            phone::normalise(number).filter(|number| phone::takes_messages(number)).ok_or_else(|| {
+                Error::invalid(
+                    "phone",
+                    "SMSを受信できる電話番号を入力してください（固定電話にはコードを送れません）",
+                    "must be a telephone number that takes text messages: the codes go there",
+                )
+            })
+        }
         Some(Contact::Mail(address)) if message::is_mail(address) => Ok(address.clone()),
         Some(Contact::Mail(address)) if !address.is_empty() => {
             Err(Error::invalid("mail", "メールアドレスを確認してください", "must be a mail address"))
@@ -97,7 +104,7 @@ mod tests {
             request_id: request_id(),
             case_id: case.to_string(),
             birth_date: "昭和25年1月1日".to_owned(),
-            contact: Some(Contact::Phone("03-1234-5678".to_owned())),
+            contact: Some(Contact::Phone("090-1234-5678".to_owned())),
         }
     }
 

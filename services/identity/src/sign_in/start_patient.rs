@@ -89,7 +89,7 @@ mod tests {
         scene.sign_in_patient("000000000 00", "S55.2.29").await?;
         let messages = scene.messages().await?;
         assert_eq!(messages.len(), 1);
-        assert_eq!(messages[0].destination, "+81312345678");
+        assert_eq!(messages[0].destination, "+819012345678");
         assert!(!messages[0].text.contains(ACCESS_ID));
         Ok(())
     }

@@ -304,8 +304,9 @@ mod tests {
     #[test]
     fn what_keeps_every_rule_passes() {
         let id = "01890a5d-ac96-774b-bcce-b302099a8057".to_owned();
-        let test = Test { method: 2, specimen: 9, result: 3, sampled_date: "2020-05-13".to_owned() };
-        let request = RecordTestRequest { request_id: id.clone(), case_id: id, etag: String::new(), test: Some(test) };
+        let test = Test { method: 2, specimen: 9, result: 3, sampled_date: "2020-05-13".to_owned(), ..Test::default() };
+        let (request_id, case_id) = (id.clone(), id);
+        let request = RecordTestRequest { request_id, case_id, test: Some(test), ..RecordTestRequest::default() };
         assert_eq!(fields(&check(&request).violations), Vec::<&str>::new());
     }
 

@@ -1,20 +1,45 @@
-//! 代行入力: a centre enters data for an institution that has no right to. Both names are recorded.
+//! 代行入力: a centre enters what an institution tells. Both names are recorded, how it was told, and when.
 
 use access::OrganisationId;
-use proto::identity::{OrganisationKind as Kind, Rights};
-use runtime::problem::why;
+use proto::{
+    identity::{OrganisationKind as Kind, Rights},
+    registry::{Channel, Entry},
+};
+use runtime::{clock, problem::why};
+use time::OffsetDateTime;
 
 use crate::{Base, Call, Error};
 
-/// The institution a caller enters for; `None` if it enters for its own organisation.
+/// What is entered for somebody else, and how it was told. The default is what callers enter for themselves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// The institution.
+    pub by: Option<OrganisationId>,
+    /// How it told.
+    pub channel: Channel,
+    /// When, where it is entered later.
+    pub at: Option<OffsetDateTime>,
+}
+
+/// Reads for whom a caller enters.
+///
+/// An institution that may enter data itself does so, unless it told it by telephone, FAX or on a visit: then the record says how.
 ///
 /// # Errors
-/// When the caller is not a centre, or when the institution is in another prefecture, may enter data itself, or neither
-/// tests nor treats.
-pub fn of<M>(base: &Base, call: &Call<M>, institution_id: &str) -> Result<Option<OrganisationId>, Error> {
-    if institution_id.is_empty() {
-        return Ok(None);
+/// When the caller is not a centre, when the institution is in another prefecture or neither tests nor treats, and when it was told
+/// in the future.
+pub fn told<M>(base: &Base, call: &Call<M>, entry: Option<&Entry>) -> Result<Told, Error> {
+    let Some(entry) = entry else { return Ok(Told::default()) };
+    let at = entry.told_time.as_ref().map(|time| {
+        clock::from_proto(time)
+            .filter(|at| *at <= call.now)
+            .ok_or_else(|| Error::invalid("entry.told_time", "未来の日時です", "must not be in the future"))
+    });
+    let told = Told { by: None, channel: data::code(entry.channel), at: at.transpose()? };
+    if entry.on_behalf_of_id.is_empty() {
+        return Ok(told);
     }
+
     let caller = &call.caller;
     if !matches!(caller.kind, Kind::HealthCentre | Kind::City) {
         return Err(Error::Denied(why(
@@ -23,22 +48,30 @@ pub fn of<M>(base: &Base, call: &Call<M>, institution_id: &str) -> Result<Option
             "Only a health centre may enter data on behalf of others.",
         )));
     }
-    let today = call.today();
-    let fits = |kind| matches!(kind, Kind::Clinic | Kind::Hospital | Kind::Laboratory | Kind::QuarantineStation);
-    OrganisationId::parse(institution_id)
+    let fits = |kind| {
+        matches!(
+            kind,
+            Kind::Clinic | Kind::Hospital | Kind::Laboratory | Kind::QuarantineStation | Kind::LodgingFacility
+        )
+    };
+    let institution = OrganisationId::parse(&entry.on_behalf_of_id)
         .ok()
         .and_then(|id| base.directory.get(id))
-        .filter(|entry| {
-            fits(entry.kind)
-                && (entry.rights != Rights::Entry || !entry.is_open(today))
-                && entry.prefecture == caller.prefecture
-        })
-        .map(|entry| Some(entry.id))
+        .filter(|institution| fits(institution.kind) && institution.prefecture == caller.prefecture)
         .ok_or_else(|| {
             Error::invalid(
-                "on_behalf_of_id",
-                "同じ都道府県にある、入力権限のない医療機関を指定してください",
-                "must be an institution in your prefecture without the right to enter data",
+                "entry.on_behalf_of_id",
+                "同じ都道府県にある医療機関等を指定してください",
+                "must be an institution in your prefecture",
             )
-        })
+        })?;
+    let enters = institution.rights == Rights::Entry && institution.is_open(call.today());
+    if enters && told.channel == Channel::Unspecified {
+        return Err(Error::invalid(
+            "entry.channel",
+            "入力権限のある機関の代行入力には、連絡の方法（電話、FAX、訪問など）が必要です",
+            "is required: the institution may enter data itself, so say how it told this",
+        ));
+    }
+    Ok(Told { by: Some(institution.id), ..told })
 }

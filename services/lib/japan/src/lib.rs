@@ -5,5 +5,7 @@ pub mod age;
 pub mod date;
 pub mod municipality;
 pub mod name;
+pub mod order;
 pub mod person;
 pub mod phone;
+pub mod text;

@@ -231,24 +231,28 @@ impl World {
     /// # Errors
     /// When the database does not answer.
     pub async fn audited(&self, rpc: &str) -> anyhow::Result<Vec<Audited>> {
-        let rows: Vec<(Option<Uuid>, Uuid, Vec<i16>)> =
-            sqlx::query_as("select user_id, record, field_groups from audit where rpc = $1 order by id")
+        let rows =
+            sqlx::query_as("select user_id, record, field_groups, on_behalf_of from audit where rpc = $1 order by id")
                 .bind(rpc)
                 .fetch_all(&self.base.pool)
                 .await?;
-        Ok(rows.into_iter().map(|(user, record, groups)| Audited { user, record, groups }).collect())
+        Ok(rows)
     }
 }
 
 /// A row of the audit trail.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct Audited {
     /// The account that acted; `None` for a service.
+    #[sqlx(rename = "user_id")]
     pub user: Option<Uuid>,
     /// The record that was shown or written.
     pub record: Uuid,
     /// The field groups shown or written.
+    #[sqlx(rename = "field_groups")]
     pub groups: Vec<i16>,
+    /// 代行入力.
+    pub on_behalf_of: Option<Uuid>,
 }
 
 impl Stack {

@@ -5,6 +5,7 @@ use proto::{
     notification::{BatchGetFormsRequest, BatchGetFormsResponse, FiledForm},
     registry::Relation,
 };
+use runtime::clock::to_proto;
 use vault::Vault;
 
 use super::{
@@ -37,12 +38,20 @@ fn filed(vault: &Vault, notification: &Notification) -> Option<FiledForm> {
         tracing::error!(notification.id = %notification.id, "A stored form cannot be read");
         return None;
     };
-    Some(FiledForm { notification_id: notification.id.to_string(), form: Some(form) })
+    Some(FiledForm {
+        notification_id: notification.id.to_string(),
+        form: Some(form),
+        version: notification.version,
+        receive_time: Some(to_proto(notification.filed_at)),
+        receiving_centre_id: notification.receiving_centre.to_string(),
+        withdraw_time: notification.withdrawn_at.map(to_proto),
+        reporter_id: notification.reporter_id.to_string(),
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use proto::notification::BatchGetFormsRequest;
+    use proto::{notification::BatchGetFormsRequest, registry::Channel};
     use testing::{Outcome, Refused as _};
     use time::macros::date;
     use tonic::Code;
@@ -67,7 +76,10 @@ mod tests {
             reporter_id: scene.clinic.id,
             receiving_centre: scene.centre.id,
             prefecture: 27,
-            case_id: None,
+            named_case_id: None,
+            entered_by: None,
+            channel: Channel::Unspecified,
+            told_at: None,
             salt: &[],
             content_hash: &[],
             received_at: scene.world.clock.now(),

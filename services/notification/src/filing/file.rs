@@ -25,16 +25,18 @@ pub(crate) async fn file(
     let (base, now) = (&notifications.base, call.now);
     let case_id = CaseId::optional(&call.request.case_id)
         .map_err(|_| Error::invalid("case_id", "UUID を指定してください", "must be a UUID"))?;
-    let checked = form::check(call.request.form.take().unwrap_or_default(), call.today()).map_err(Error::Invalid)?;
-    let on_behalf_of = behalf::of(base, &call, &call.request.on_behalf_of_id)?;
+    let form = call.request.form.take().unwrap_or_default();
+    let checked = form::check(form, call.today(), &call.request.confirmed_warnings).map_err(Error::Invalid)?;
+    let told = behalf::told(base, &call, call.request.entry.as_ref())?;
     // Whoever types it in: the reporter is who diagnosed.
-    let reporter_id = on_behalf_of.unwrap_or(call.caller.organisation_id);
+    let reporter_id = told.by.unwrap_or(call.caller.organisation_id);
 
     let id = NotificationId::new();
     let centre = centre::receiving(&base.directory, &call.caller, &checked.form, now);
     let form = checked.form.encode_to_vec();
     let content = Content::of(&form)?;
-    let filed = Filed { id, centre: &centre, at: now, content: &content, missing: &checked.missing };
+    let filed =
+        Filed { id, centre: &centre, at: now, content: &content, missing: &checked.missing, version: 1, number: None };
     let receipt = receipt::write(&base.signer, &filed)?;
     let form_sealed = base.vault.seal(FORM, id.uuid().as_bytes(), &form)?;
     let number = receipt.number.clone();
@@ -47,14 +49,17 @@ pub(crate) async fn file(
         reporter_id,
         receiving_centre: centre.id,
         prefecture: centre.prefecture,
-        case_id,
+        named_case_id: case_id,
+        entered_by: told.by.map(|_| call.caller.organisation_id),
+        channel: told.channel,
+        told_at: told.at,
         salt: &content.salt,
         content_hash: &content.hash,
         received_at: now,
     };
 
     let reporter = Relations::new(vec![Relation::Reporter], &call.caller);
-    let seen = |id: NotificationId| Seen::by(&reporter, [id]).on_behalf_of(on_behalf_of);
+    let seen = |id: NotificationId| Seen::by(&reporter, [id]).on_behalf_of(told.by);
     let again = async |conn: &mut PgConnection, receipt: &Receipt| {
         let id = filed_by(conn, receipt, reporter_id).await?;
         Ok(seen(id))
@@ -88,7 +93,7 @@ fn announcement(row: &New<'_>) -> NotificationFiled {
         notification_id: row.id.to_string(),
         reporter_id: row.reporter_id.to_string(),
         receiving_centre_id: row.receiving_centre.to_string(),
-        case_id: data::text(row.case_id),
+        case_id: data::text(row.named_case_id),
     }
 }
 
@@ -226,7 +231,8 @@ mod tests {
         let scene = Scene::new().await?;
         let opens = |clinic: &mut proto::identity::Organisation| clinic.opening_date = "2020-06-02".to_owned();
         let small = scene.world.organisation(Kind::Clinic, PREFECTURE, opens).await?;
-        let request = FileNotificationRequest { on_behalf_of_id: small.id.to_string(), ..fixture::filing() };
+        let request =
+            FileNotificationRequest { entry: Some(fixture::entry(small.id.to_string())), ..fixture::filing() };
         let receipt = scene.file_as(&scene.colleague, request.clone()).await?;
         assert!(scene.file_as(&scene.colleague, request.clone()).await? == receipt);
 
@@ -242,7 +248,7 @@ mod tests {
 
         scene.world.clock.advance(Duration::days(1));
         let refused = scene.file_as(&scene.colleague, request).await.refused();
-        assert!(refused.message().starts_with("on_behalf_of_id"), "{}", refused.message());
+        assert!(refused.message().starts_with("entry.channel"), "{}", refused.message());
         Ok(())
     }
 
@@ -260,7 +266,7 @@ mod tests {
         };
         let with_id = |id: &str| FileNotificationRequest { request_id: id.to_owned(), ..good() };
         let with_case = |id: &str| FileNotificationRequest { case_id: id.to_owned(), ..good() };
-        let for_institution = |id: String| FileNotificationRequest { on_behalf_of_id: id, ..good() };
+        let for_institution = |id: String| FileNotificationRequest { entry: Some(fixture::entry(id)), ..good() };
         let breathless = with_form(|form| form.findings.as_mut().unwrap().spo2_percent = Some(49));
         let (reader, doctor, nurse) = (&small.staff(Role::Physician), &scene.doctor, &scene.nurse);
         let (denied, invalid) = (Code::PermissionDenied, Code::InvalidArgument);
@@ -275,10 +281,10 @@ mod tests {
             (doctor, breathless, invalid, "form.findings.spo2_percent"),
             (doctor, with_form(|form| form.diagnosis_class = 0), invalid, "form.diagnosis_class"),
             (doctor, for_institution(small.id.to_string()), denied, ""),
-            (nurse, for_institution(scene.clinic.id.to_string()), invalid, "on_behalf_of_id"),
-            (nurse, for_institution(far.id.to_string()), invalid, "on_behalf_of_id"),
-            (nurse, for_institution(request_id()), invalid, "on_behalf_of_id"),
-            (nurse, for_institution("x".to_owned()), invalid, "on_behalf_of_id"),
+            (nurse, for_institution(scene.clinic.id.to_string()), invalid, "entry.channel"),
+            (nurse, for_institution(far.id.to_string()), invalid, "entry.on_behalf_of_id"),
+            (nurse, for_institution(request_id()), invalid, "entry.on_behalf_of_id"),
+            (nurse, for_institution("x".to_owned()), invalid, "entry.on_behalf_of_id"),
         ];
         for (caller, request, code, field) in rows {
             let refused = scene.file_as(caller, request).await.refused();

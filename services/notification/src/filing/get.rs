@@ -1,6 +1,6 @@
 //! `GetNotification`: a notification as the caller may see it.
 
-use access::{Caller, Relations};
+use access::{Caller, Relations, cases};
 use chassis::{Call, Error, Seen};
 use proto::{
     notification::{GetNotificationRequest, Notification as View},
@@ -19,7 +19,7 @@ pub(crate) async fn get(notifications: Notifications, call: Call<GetNotification
 
     let mut tx = notifications.base.pool.begin().await?;
     let notification = store::find(&mut tx, id).await?.ok_or(Error::NotFound("notification"))?;
-    let relations = relations(&mut tx, &call.caller, &notification).await?;
+    let relations = relations(&notifications, &mut tx, &call.caller, &notification).await?;
     call.record(&mut tx, &Seen::by(&relations, [id])).await?;
     tx.commit().await?;
 
@@ -27,12 +27,22 @@ pub(crate) async fn get(notifications: Notifications, call: Call<GetNotification
 }
 
 /// The caller's relations to a notification. Without one it does not exist for the caller.
+///
+/// Who filed it and whose inbox it is in stand to it by themselves. Who looks after the case it belongs to reads it as the case; who
+/// looked after it before reads on, and does no more.
 pub(crate) async fn relations(
+    notifications: &Notifications,
     conn: &mut PgConnection,
     caller: &Caller,
     notification: &Notification,
 ) -> Result<Relations, Error> {
-    let mut relations = notification.relations(caller);
+    let base = &notifications.base;
+    let case = match notification.case_id {
+        Some(id) => cases::find(conn, &[id]).await?.remove(&id),
+        None => None,
+    };
+    let of_case = case.map(|case| cases::relations(&case, caller, &base.directory, base.clock.now()));
+    let mut relations = notification.relations(caller, of_case.as_deref());
     if relations.is_empty() && store::was_there(conn, notification.id, caller.organisation_id).await? {
         relations.push(Relation::FormerCentre);
     }

@@ -27,6 +27,8 @@ struct Claims<'a> {
     received_at: String,
     /// The salted content hash.
     content_hash: &'a str,
+    /// Which version of the form has that content.
+    version: i32,
 }
 
 /// Salt and salted hash of a stored form. Without the salt nobody can try forms against the hash.
@@ -53,12 +55,16 @@ pub(super) struct Filed<'a> {
     pub at: OffsetDateTime,
     pub content: &'a Content,
     pub missing: &'a [String],
+    /// Of the form, from 1.
+    pub version: i32,
+    /// The number it has already, where it was filed before.
+    pub number: Option<String>,
 }
 
 /// Gives a filing its number, and signs.
 pub(super) fn write(signer: &Signer, filed: &Filed<'_>) -> Result<Receipt, Error> {
-    let Filed { id, centre, at, content, missing } = filed;
-    let number = number(centre.prefecture, *at)?;
+    let Filed { id, centre, at, content, missing, version, number } = filed;
+    let number = number.clone().map_or_else(|| draw_number(centre.prefecture, *at), Ok)?;
     let content_hash = URL_SAFE_NO_PAD.encode(&content.hash);
     let claims = Claims {
         sub: id.to_string(),
@@ -66,6 +72,7 @@ pub(super) fn write(signer: &Signer, filed: &Filed<'_>) -> Result<Receipt, Error
         centre: centre.id.to_string(),
         received_at: at.format(&Rfc3339).map_err(|error| Error::Internal(error.into()))?,
         content_hash: &content_hash,
+        version: *version,
     };
     let signature = signer.sign(TYPE, &claims)?;
 
@@ -79,11 +86,12 @@ pub(super) fn write(signer: &Signer, filed: &Filed<'_>) -> Result<Receipt, Error
         content_hash,
         signature,
         missing_items: missing.to_vec(),
+        version: *version,
     })
 }
 
 /// A number to quote on the telephone: prefecture, day, eight characters drawn at random (no I, L, O, U).
-fn number(prefecture: u8, at: OffsetDateTime) -> Result<String, Error> {
+fn draw_number(prefecture: u8, at: OffsetDateTime) -> Result<String, Error> {
     const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
     let mut random = [0; 8];
     draw(&mut random)?;
@@ -101,7 +109,7 @@ fn draw(bytes: &mut [u8]) -> Result<(), Error> {
 mod tests {
     use time::macros::datetime;
 
-    use super::{Content, number};
+    use super::{Content, draw_number as number};
 
     #[test]
     fn a_number_names_the_prefecture_and_the_day_in_japan() {

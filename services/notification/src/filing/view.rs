@@ -8,7 +8,10 @@ use proto::notification::{Form, Notification as View};
 use runtime::clock::to_proto;
 use vault::Vault;
 
-use super::{model::Notification, store::FORM};
+use super::{
+    model::Notification,
+    store::{FORM, REASON},
+};
 
 /// A notification as its relations show it.
 pub(crate) fn shown(base: &Base, notification: &Notification, relations: &Relations) -> Result<View, Error> {
@@ -24,11 +27,23 @@ pub(crate) fn shown(base: &Base, notification: &Notification, relations: &Relati
         receiving_centre_name: name(notification.receiving_centre),
         receive_time: Some(to_proto(notification.received_at)),
         acknowledge_time: notification.acknowledged_at.map(to_proto),
-        case_id: data::text(notification.case_id),
+        case_id: data::text(notification.case_id.or(notification.named_case_id)),
         missing_items: notification.missing.clone(),
         etag: notification.revision.to_string(),
+        version: notification.version,
+        reason: reason(&base.vault, notification)?,
+        entered_by_id: data::text(notification.entered_by),
+        channel: notification.channel.into(),
+        told_time: notification.told_at.map(to_proto),
     };
     classes::mask(&view, relations).map_err(Error::Internal)
+}
+
+/// Why it was returned or withdrawn.
+fn reason(vault: &Vault, notification: &Notification) -> Result<String, Error> {
+    let Some(sealed) = &notification.reason else { return Ok(String::new()) };
+    let plain = vault.open(REASON, notification.id.uuid().as_bytes(), sealed)?;
+    String::from_utf8(plain).map_err(|error| Error::Internal(error.into()))
 }
 
 /// The form as filed.

@@ -1,9 +1,12 @@
 //! What was found in the person, and when: dates that can be, in an order that can be.
 
-use japan::date;
+use japan::{
+    date,
+    order::{self, Conflict, Event, Verdict},
+};
 use proto::{
-    notification::{Findings, Symptom},
-    registry::DiagnosisClass,
+    notification::{Diagnosis, Findings, Form, Symptom},
+    registry::{DiagnosisClass, TestResult},
 };
 use runtime::problem::Violation;
 use time::Date;
@@ -34,32 +37,103 @@ pub(super) fn check_findings(findings: &mut Findings, today: Date, found: &mut V
     }
 }
 
-/// Dates that contradict each other.
-pub(super) fn check_order(parts: Parts<'_>, report_date: Option<Date>, found: &mut Vec<Violation>) {
+/// Dates in an order that cannot be, or that seldom is and that nobody confirmed.
+pub(super) fn check_order(
+    parts: Parts<'_>,
+    (report_date, today): (Option<Date>, Date),
+    confirmed: &[String],
+    found: &mut Vec<Violation>,
+) {
     let Parts { form, subject, findings } = parts;
-    let day = |text: &str| date::parse(text).ok();
-    let corpse =
-        matches!(data::code(form.diagnosis_class), DiagnosisClass::Deceased | DiagnosisClass::SuspectedDeceased);
-    let onset = day(&findings.onset_date);
+    let mut days: Vec<(Event, Date)> = report_date.map(|date| (Event::Report, date)).into_iter().collect();
+    let mut take = |event, text: &str| days.extend(date::parse(text).ok().map(|date| (event, date)));
+    take(Event::Birth, &subject.birth_date);
+    take(Event::Infection, &findings.infection_date);
+    take(Event::Onset, &findings.onset_date);
+    take(Event::FirstVisit, &findings.first_visit_date);
+    take(Event::Diagnosis, &findings.diagnosis_date);
+    take(Event::Death, &findings.death_date);
+    take(Event::Admission, form.care.as_ref().map_or("", |care| &care.admission_date));
+    for diagnosis in &findings.diagnoses {
+        take(Event::Sampling, &diagnosis.sampled_date);
+    }
+    // What lies in the future was named before.
+    days.retain(|(_, day)| *day <= today);
 
-    if let (Some(onset), Some(report)) = (onset, report_date)
-        && onset > report
-    {
-        let en = "must not be after the report date";
-        found.push(Violation::new("form.findings.onset_date", "報告年月日より後です", en));
+    let mut named: Vec<&'static str> = Vec::new();
+    let mut name = |field: &'static str, ja: String, en: String| {
+        if !named.contains(&field) {
+            named.push(field);
+            found.push(Violation::new(field, ja, en));
+        }
+    };
+    for (event, _) in days.iter().filter(|(event, day)| *event != Event::Birth && *day < order::FIRST) {
+        let (ja, en) = (format!("{}が 2020-01-01 より前です", event.ja()), "must not be before 2020-01-01");
+        name(field(*event), ja, en.to_owned());
     }
-    if let (Some(born), Some(onset)) = (day(&subject.birth_date), onset)
-        && onset < born
-    {
-        let en = "must not be before the birth date";
-        found.push(Violation::new("form.findings.onset_date", "生年月日より前です", en));
+    let conflicts = order::of_form(&days, is_corpse(form));
+    let (impossible, unusual): (Vec<_>, Vec<_>) =
+        conflicts.into_iter().partition(|conflict| conflict.verdict == Verdict::Impossible);
+    for Conflict { earlier, later, .. } in &impossible {
+        let ja = format!("{}が{}より後です", earlier.ja(), later.ja());
+        name(at_fault(*earlier, *later), ja, format!("{} must not be after {}", earlier.en(), later.en()));
     }
-    if let (Some(died), Some(diagnosed)) = (day(&findings.death_date), day(&findings.diagnosis_date))
-        && died < diagnosed
-        && !corpse
-    {
-        let en = "must not be before the diagnosis";
-        found.push(Violation::new("form.findings.death_date", "診断年月日より前です", en));
+    // What is only unusual is asked when the rest is right.
+    for Conflict { earlier, later, .. } in unusual.iter().filter(|_| impossible.is_empty()) {
+        let pair = earlier.after(*later);
+        if !confirmed.contains(&pair) {
+            let (first, second) = (earlier.ja(), later.ja());
+            let ja = format!("{first}が{second}より後です。正しければ、確認済み（{pair}）として再度送信してください");
+            let (first, second) = (earlier.en(), later.en());
+            let en = format!("{first} is after {second}, which is unusual; if so, send {pair} in confirmed_warnings");
+            name(at_fault(*earlier, *later), ja, en);
+        }
+    }
+}
+
+/// Of two days in the wrong order, the one to look at. The day of the report is seldom wrong.
+fn at_fault(earlier: Event, later: Event) -> &'static str {
+    field(if later == Event::Report { earlier } else { later })
+}
+
+/// What contradicts the class (類型).
+pub(super) fn check_class(parts: Parts<'_>, found: &mut Vec<Violation>) {
+    let Parts { form, findings, .. } = parts;
+    let class: DiagnosisClass = data::code(form.diagnosis_class);
+    let ill = findings.symptoms().any(|symptom| symptom != Symptom::None);
+    if class == DiagnosisClass::AsymptomaticCarrier && (ill || !findings.onset_date.is_empty()) {
+        let field = if ill { "form.findings.symptoms" } else { "form.findings.onset_date" };
+        let ja = "無症状病原体保有者に症状・発病年月日はありません。症状があれば患者（確定例）です";
+        found.push(Violation::new(field, ja, "must be empty for an asymptomatic carrier"));
+    }
+    let negative = |diagnosis: &Diagnosis| diagnosis.result() == TestResult::Negative;
+    let confirmed =
+        matches!(class, DiagnosisClass::Confirmed | DiagnosisClass::AsymptomaticCarrier | DiagnosisClass::Deceased);
+    if confirmed && !findings.diagnoses.is_empty() && findings.diagnoses.iter().all(negative) {
+        let ja = "陰性の検査だけでは、この類型の診断になりません";
+        found.push(Violation::new("form.diagnosis_class", ja, "must not rest on negative tests alone"));
+    }
+    if !is_corpse(form) && class == DiagnosisClass::AsymptomaticCarrier && !findings.death_date.is_empty() {
+        let ja = "死亡年月日があるときは、類型を確認してください";
+        found.push(Violation::new("form.findings.death_date", ja, "must be empty for an asymptomatic carrier"));
+    }
+}
+
+fn is_corpse(form: &Form) -> bool {
+    matches!(data::code(form.diagnosis_class), DiagnosisClass::Deceased | DiagnosisClass::SuspectedDeceased)
+}
+
+fn field(event: Event) -> &'static str {
+    match event {
+        Event::Birth => "form.subject.birth_date",
+        Event::Infection => "form.findings.infection_date",
+        Event::Onset => "form.findings.onset_date",
+        Event::FirstVisit => "form.findings.first_visit_date",
+        Event::Sampling | Event::Result => "form.findings.diagnoses",
+        Event::Diagnosis => "form.findings.diagnosis_date",
+        Event::Admission => "form.care.admission_date",
+        Event::Report => "form.report_date",
+        Event::Death | Event::Outcome => "form.findings.death_date",
     }
 }
 

@@ -24,7 +24,7 @@ impl Item {
     }
 }
 
-const ITEMS: [Item; 15] = [
+const ITEMS: [Item; 22] = [
     Item {
         number: "1",
         field: "form.diagnosis_class",
@@ -63,6 +63,18 @@ const ITEMS: [Item; 15] = [
         filled: |parts| !parts.subject.whereabouts.is_empty() || !parts.subject.whereabouts_code.is_empty(),
     },
     Item {
+        number: "9",
+        field: "form.subject.guardian_name",
+        name: "保護者氏名",
+        filled: |parts| !parts.subject.guardian_name.is_empty(),
+    },
+    Item {
+        number: "10",
+        field: "form.subject.guardian_phone",
+        name: "保護者住所・電話番号",
+        filled: |parts| !parts.subject.guardian_address.is_empty() || !parts.subject.guardian_phone.is_empty(),
+    },
+    Item {
         number: "11",
         field: "form.findings.symptoms",
         name: "症状",
@@ -73,6 +85,12 @@ const ITEMS: [Item; 15] = [
         field: "form.findings.diagnoses",
         name: "診断方法",
         filled: |parts| !parts.findings.diagnoses.is_empty(),
+    },
+    Item {
+        number: "12.sampled",
+        field: "form.findings.diagnoses",
+        name: "検体採取日",
+        filled: |parts| parts.findings.diagnoses.iter().any(|diagnosis| !diagnosis.sampled_date.is_empty()),
     },
     Item {
         number: "13",
@@ -99,6 +117,12 @@ const ITEMS: [Item; 15] = [
         filled: |parts| !parts.findings.onset_date.is_empty(),
     },
     Item {
+        number: "17",
+        field: "form.findings.death_date",
+        name: "死亡年月日",
+        filled: |parts| !parts.findings.death_date.is_empty(),
+    },
+    Item {
         number: "18",
         field: "form.infection",
         name: "感染原因・感染経路・感染地域",
@@ -109,6 +133,30 @@ const ITEMS: [Item; 15] = [
         field: "form.care",
         name: "その他医師が必要と認める事項",
         filled: |parts| parts.form.care.is_some(),
+    },
+    Item {
+        number: "19.severity",
+        field: "form.care.severity",
+        name: "重症度",
+        filled: |parts| parts.form.care.as_ref().is_some_and(|care| care.severity != 0),
+    },
+    Item {
+        number: "19.admission_needed",
+        field: "form.care.admission_needed",
+        name: "入院の必要性の有無",
+        filled: |parts| parts.form.care.as_ref().is_some_and(|care| care.admission_needed.is_some()),
+    },
+    Item {
+        number: "physician",
+        field: "form.physician.name",
+        name: "医師の氏名・医療機関名",
+        filled: |parts| {
+            parts
+                .form
+                .physician
+                .as_ref()
+                .is_some_and(|physician| !physician.name.is_empty() && !physician.institution_name.is_empty())
+        },
     },
 ];
 

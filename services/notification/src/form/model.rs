@@ -1,17 +1,17 @@
 //! What must hold of a form before it is filed.
 
-use japan::{date, person};
+use japan::{age, date, person};
 use proto::{
     notification::{Care, Form, Purpose, Subject},
-    registry::TestMethod,
+    registry::{DiagnosisClass, TestMethod},
 };
 use runtime::problem::Violation;
 use time::Date;
 
 use super::{
-    findings::{check_findings, check_order, take_date},
+    findings::{check_class, check_findings, check_order, take_date},
     items::{self, Parts},
-    versions::{self, FormVersion},
+    versions::{self, FormVersion, Only},
 };
 
 /// A form that holds: dates in ISO, telephone in its normal form, names exactly as typed.
@@ -23,11 +23,12 @@ pub(crate) struct Checked {
     pub missing: Vec<String>,
 }
 
-/// Checks a form as of a day and brings it to the form it is stored in.
+/// Checks a form as of a day and brings it to the form it is stored in. `confirmed` names the unusual orders of days that the filer says
+/// are so.
 ///
 /// # Errors
 /// Every field at fault, by its path.
-pub(crate) fn check(mut form: Form, today: Date) -> Result<Checked, Vec<Violation>> {
+pub(crate) fn check(mut form: Form, today: Date, confirmed: &[String]) -> Result<Checked, Vec<Violation>> {
     let mut found = Vec::new();
     let mut findings = form.findings.take().unwrap_or_default();
     let mut subject = form.subject.take().unwrap_or_default();
@@ -40,7 +41,8 @@ pub(crate) fn check(mut form: Form, today: Date) -> Result<Checked, Vec<Violatio
         take_date(admission_date, "form.care.admission_date", today, &mut found);
     }
     let parts = Parts { form: &form, subject: &subject, findings: &findings };
-    check_order(parts, report_date, &mut found);
+    check_order(parts, (report_date, today), confirmed, &mut found);
+    check_class(parts, &mut found);
 
     let Some(version) = version else { return Err(found) };
     let purpose: Purpose = data::code(form.purpose);
@@ -56,10 +58,30 @@ pub(crate) fn check(mut form: Form, today: Date) -> Result<Checked, Vec<Violatio
     Ok(Checked { form, version: effective_from, missing })
 }
 
-/// Those of some items that are not filled in.
+/// Those of some items that are asked of this person and not filled in.
 fn missing<'a>(parts: Parts<'a>, numbers: &'a [String]) -> impl Iterator<Item = (&'a str, &'static items::Item)> {
     let known = numbers.iter().filter_map(|number| Some((number.as_str(), items::find(number)?)));
-    known.filter(move |(_, item)| !item.is_filled(parts))
+    known.filter(move |(number, item)| is_asked(parts, number) && !item.is_filled(parts))
+}
+
+/// Whether an item is asked of this person at all.
+fn is_asked(parts: Parts<'_>, number: &str) -> bool {
+    let class: DiagnosisClass = data::code(parts.form.diagnosis_class);
+    match versions::only(number) {
+        None => true,
+        Some(Only::Minor) => is_minor(parts),
+        Some(Only::Ill) => matches!(class, DiagnosisClass::Confirmed | DiagnosisClass::Suspected),
+        Some(Only::Deceased) => matches!(class, DiagnosisClass::Deceased | DiagnosisClass::SuspectedDeceased),
+    }
+}
+
+/// 未成年 on the day of the report.
+fn is_minor(parts: Parts<'_>) -> bool {
+    let day = |text: &str| date::parse(text).ok();
+    let age = day(&parts.form.report_date)
+        .zip(day(&parts.subject.birth_date))
+        .and_then(|(on, born)| Some((on, age::on(on, born)?)));
+    age.is_some_and(|(on, years)| years < versions::majority(on))
 }
 
 fn version_of(named: &str, report_date: Date, found: &mut Vec<Violation>) -> Option<&'static FormVersion> {
@@ -98,6 +120,12 @@ fn check_version(parts: Parts<'_>, version: &FormVersion, purpose: Purpose, foun
                 format!("{} 施行の様式にない診断方法です", version.effective_from()),
                 format!("must be a method that the form of {} has", version.effective_from()),
             ));
+        } else if !version.takes(diagnosis.method(), diagnosis.specimen()) {
+            found.push(Violation::new(
+                format!("form.findings.diagnoses[{index}].specimen"),
+                format!("{} 施行の様式にない検体です", version.effective_from()),
+                format!("must be a specimen that the form of {} has for this method", version.effective_from()),
+            ));
         }
     }
 }
@@ -127,13 +155,17 @@ fn check_subject(subject: &mut Subject, today: Date, found: &mut Vec<Violation>)
 #[cfg(test)]
 mod tests {
     use proto::{
-        notification::{Care, Findings, Form, Purpose, Subject, Symptom},
-        registry::{DiagnosisClass, TestMethod},
+        notification::{Care, Findings, Form, Physician, Purpose, Subject, Symptom},
+        registry::{DiagnosisClass, TestMethod, TestResult},
     };
     use time::{Date, macros::date};
 
-    use super::check;
     use crate::fixture::form as good;
+
+    /// Nothing unusual is confirmed.
+    fn check(form: Form, today: Date) -> Result<super::Checked, Vec<runtime::problem::Violation>> {
+        super::check(form, today, &[])
+    }
 
     const TODAY: Date = date!(2020 - 06 - 01);
 
@@ -183,7 +215,49 @@ mod tests {
     #[test]
     fn the_basic_items_suffice_for_a_test_report() {
         let form = Form { purpose: Purpose::TestReport.into(), ..good() };
-        assert!(check(form, TODAY).is_ok_and(|checked| checked.missing.is_empty()));
+        let checked = check(form, TODAY).unwrap_or_else(|_| panic!("refused"));
+        assert_eq!(checked.missing, ["6", "7", "11", "13", "14", "15", "16", "18", "19"], "the rest is chased");
+    }
+
+    #[test]
+    fn items_are_asked_of_whom_they_concern() {
+        let missing = |form: Form| check(form, TODAY).map(|checked| checked.missing).unwrap_or_default();
+        let asked = |form: Form, item: &str| missing(form).contains(&item.to_owned());
+        let class = |class: DiagnosisClass| Form { diagnosis_class: class.into(), ..good() };
+        assert!(asked(class(DiagnosisClass::Deceased), "17") && !asked(good(), "17"));
+        assert!(asked(class(DiagnosisClass::SuspectedDeceased), "17"));
+        assert!(asked(good(), "16") && !asked(class(DiagnosisClass::AsymptomaticCarrier), "16"));
+        let born = |day: &str| with_subject(|subject| subject.birth_date = day.to_owned());
+        for item in ["9", "10"] {
+            assert!(asked(born("2000-05-21"), item), "nineteen on the day of the report");
+            assert!(!asked(born("2000-05-20"), item), "twenty on that day");
+        }
+    }
+
+    #[test]
+    fn from_june_2022_fewer_items_are_asked_for_and_others_are_required() {
+        let today = date!(2022 - 07 - 10);
+        let form = with_findings(|findings| {
+            findings.diagnoses[0].sampled_date = "2022-06-29".to_owned();
+            findings.diagnosis_date = "2022-06-30".to_owned();
+        });
+        let reported = |day: &str| {
+            let physician = Physician {
+                name: "浪速 一郎".to_owned(),
+                institution_name: "なにわ診療所".to_owned(),
+                ..Physician::default()
+            };
+            Form { report_date: day.to_owned(), physician: Some(physician), ..form.clone() }
+        };
+        let old = super::check(Form { report_date: "2022-06-29".to_owned(), ..reported("") }, today, &[]);
+        assert!(old.is_err(), "diagnosed after the report");
+        let checked = super::check(reported("2022-06-30"), today, &[]).unwrap_or_else(|_| panic!("refused"));
+        assert_eq!(checked.version, date!(2022 - 06 - 30));
+        assert_eq!(checked.missing, ["16", "19.severity", "19.admission_needed"]);
+        let bare = Form { physician: None, findings: Some(Findings::default()), ..reported("2022-06-30") };
+        let faults: Vec<String> =
+            super::check(bare, today, &[]).err().unwrap_or_default().into_iter().map(|fault| fault.field).collect();
+        assert_eq!(faults, ["form.findings.diagnoses", "form.findings.diagnosis_date", "form.physician.name"]);
     }
 
     #[test]
@@ -262,6 +336,56 @@ mod tests {
         ] {
             assert_eq!(faults(change), [format!("form.findings.{field}")]);
         }
+    }
+
+    #[test]
+    fn an_order_that_cannot_be_is_refused_and_one_that_seldom_is_is_asked_back() {
+        let days = |change: fn(&mut Findings)| with_findings(change);
+        for (form, field) in [
+            (days(|f| f.diagnoses[0].sampled_date = "2020-05-21".to_owned()), "form.findings.diagnoses"),
+            (days(|f| f.onset_date = "2019-12-31".to_owned()), "form.findings.onset_date"),
+            (
+                days(|f| {
+                    f.infection_date = "2020-05-11".to_owned();
+                    f.onset_date = "2020-05-10".to_owned();
+                }),
+                "form.findings.onset_date",
+            ),
+            (
+                days(|f| {
+                    f.onset_date = "2020-05-10".to_owned();
+                    f.death_date = "2020-05-09".to_owned();
+                }),
+                "form.findings.death_date",
+            ),
+        ] {
+            assert_eq!(faults(form), [field]);
+        }
+        let unusual = days(|f| f.onset_date = "2020-05-14".to_owned());
+        let asked = super::check(unusual.clone(), TODAY, &[]).err().unwrap();
+        assert_eq!((asked.len(), asked[0].field.as_str()), (1, "form.findings.diagnoses"));
+        assert!(asked[0].rule.en.contains("ONSET_AFTER_SAMPLING"));
+        assert!(super::check(unusual, TODAY, &["ONSET_AFTER_SAMPLING".to_owned()]).is_ok());
+    }
+
+    #[test]
+    fn a_class_is_not_contradicted() {
+        let carrier = Form { diagnosis_class: DiagnosisClass::AsymptomaticCarrier.into(), ..good() };
+        assert_eq!(faults(carrier.clone()), [""; 0]);
+        let mut feverish = carrier.clone();
+        feverish.findings.as_mut().unwrap().symptoms = vec![Symptom::Fever.into()];
+        assert_eq!(faults(feverish), ["form.findings.symptoms"]);
+        let mut without = carrier.clone();
+        without.findings.as_mut().unwrap().symptoms = vec![Symptom::None.into()];
+        assert_eq!(faults(without), [""; 0]);
+        let mut ill = carrier;
+        ill.findings.as_mut().unwrap().onset_date = "2020-05-11".to_owned();
+        assert_eq!(faults(ill), ["form.findings.onset_date"]);
+
+        let negative = with_findings(|f| f.diagnoses[0].result = TestResult::Negative.into());
+        assert_eq!(faults(negative.clone()), ["form.diagnosis_class"]);
+        let suspected = Form { diagnosis_class: DiagnosisClass::Suspected.into(), ..negative };
+        assert_eq!(faults(suspected), [""; 0]);
     }
 
     #[test]

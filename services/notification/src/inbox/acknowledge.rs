@@ -5,7 +5,7 @@ use data::outbox;
 use proto::notification::{AcknowledgeNotificationRequest, Notification as View, NotificationAcknowledged};
 use sqlx::PgConnection;
 
-use super::{lock, store};
+use super::lock;
 use crate::{
     filing::{self, NotificationId},
     service::Notifications,
@@ -17,11 +17,11 @@ pub(crate) async fn acknowledge(
 ) -> Result<View, Error> {
     let id = NotificationId::parse(&call.request.notification_id)?;
 
-    let lock = async |conn: &mut PgConnection| lock(conn, &call.caller, id).await;
+    let lock = async |conn: &mut PgConnection| lock(&notifications, conn, &call.caller, id).await;
     call.change(&notifications.base, lock, async |change| {
         let notification = &mut change.held;
         if notification.acknowledge(change.now) {
-            store::save(&mut change.tx, notification).await?;
+            filing::save(&mut change.tx, notification).await?;
             let event = NotificationAcknowledged {
                 notification_id: id.to_string(),
                 centre_id: notification.receiving_centre.to_string(),

@@ -25,13 +25,13 @@ pub(crate) async fn forward(
 ) -> Result<View, Error> {
     let (base, own) = (&notifications.base, call.caller.organisation_id);
     let id = NotificationId::parse(&call.request.notification_id)?;
-    let lock = async |conn: &mut PgConnection| lock(conn, &call.caller, id).await;
+    let lock = async |conn: &mut PgConnection| lock(&notifications, conn, &call.caller, id).await;
     let answer = call
         .change(base, lock, async |change| {
             let to = target(&base.directory, &call.request.centre_id, own, day_in_japan(change.now))?;
             let (conn, notification) = (&mut change.tx, &mut change.held);
             notification.forward(to.id, to.prefecture, change.now);
-            store::save(conn, notification).await?;
+            filing::save(conn, notification).await?;
             store::remember_centre(conn, id, own, change.now).await?;
             let event = NotificationForwarded {
                 notification_id: id.to_string(),
@@ -41,7 +41,7 @@ pub(crate) async fn forward(
             outbox::add(conn, &event).await?;
 
             // As the caller sees it from here on.
-            let relations = filing::relations(conn, &call.caller, notification).await?;
+            let relations = filing::relations(&notifications, conn, &call.caller, notification).await?;
             filing::shown(base, notification, &relations)
         })
         .await?;

@@ -10,7 +10,7 @@ use proto::{notification::NotificationForwarded, registry::Relation};
 use sqlx::PgConnection;
 
 use super::store;
-use crate::service::Notifications;
+use crate::{filing, service::Notifications};
 
 /// How often to look.
 const EVERY: Duration = Duration::from_secs(30);
@@ -46,7 +46,7 @@ async fn pass(notifications: &Notifications) -> sqlx::Result<usize> {
         let mut tx = pool::begin_task(&base.pool).await?;
         for mut notification in store::lock_unread(&mut tx, from, BATCH).await? {
             notification.forward(to.id, to.prefecture, now);
-            store::save(&mut tx, &notification).await?;
+            filing::save(&mut tx, &notification).await?;
             store::remember_centre(&mut tx, notification.id, from, now).await?;
             tell(&mut tx, notification.id.to_string(), from, to.id).await?;
             record(&mut tx, notification.id.uuid()).await?;

@@ -97,25 +97,6 @@ pub(super) async fn lock_unread(
     .await
 }
 
-/// Stores where a notification is and whether it was accepted.
-pub(super) async fn save(conn: &mut PgConnection, notification: &Notification) -> sqlx::Result<()> {
-    sqlx::query(
-        "update notification
-         set revision = $2, state = $3, receiving_centre = $4, prefecture = $5, arrived_at = $6, acknowledged_at = $7
-         where notification_id = $1",
-    )
-    .bind(notification.id)
-    .bind(notification.revision)
-    .bind(Code(notification.state))
-    .bind(notification.receiving_centre)
-    .bind(i16::from(notification.prefecture))
-    .bind(notification.arrived_at)
-    .bind(notification.acknowledged_at)
-    .execute(conn)
-    .await?;
-    Ok(())
-}
-
 /// A centre that had a notification goes on seeing it.
 pub(super) async fn remember_centre(
     conn: &mut PgConnection,

@@ -63,7 +63,7 @@ mod tests {
         };
         let told = ask().await?.credentials;
         assert_eq!(told.len(), 1);
-        assert_eq!((told[0].birth_date.as_str(), told[0].phone.as_str()), ("1980-01-31", "09000000000"));
+        assert_eq!((told[0].birth_date.as_str(), told[0].phone.as_str()), ("1980-01-31", "09010000000"));
         let printed = |id: &str| AccessId::parse(id).map(|id| id.printed());
         assert_eq!(printed(&told[0].access_id).as_ref(), Some(&registered.access_id));
 

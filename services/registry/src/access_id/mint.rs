@@ -28,7 +28,7 @@ pub(crate) fn index(vault: &Vault, id: &AccessId) -> Vec<u8> {
 }
 
 /// The access ID of a case.
-pub(super) fn open(vault: &Vault, case: &Case) -> Result<String, Error> {
+pub(crate) fn open(vault: &Vault, case: &Case) -> Result<String, Error> {
     let plain = vault.open(SEALED_ID, case.id.uuid().as_bytes(), &case.access.sealed)?;
     String::from_utf8(plain).map_err(|error| Error::Internal(error.into()))
 }

@@ -6,8 +6,8 @@ use access::CaseId;
 use chassis::{Call, Error, Service};
 use proto::registry::{BatchGetCasesRequest, BatchGetCasesResponse, Grant as GrantView};
 
-use super::{grants, store};
-use crate::service::Registry;
+use super::{grants, model::Case, store};
+use crate::{filing, service::Registry};
 
 pub(crate) async fn batch_get(
     registry: Registry,
@@ -21,7 +21,16 @@ pub(crate) async fn batch_get(
         grants.entry(grant.case_id).or_default().push(grant.into());
     }
 
-    let cases = cases.iter().map(|case| case.changed(grants.remove(&case.id).unwrap_or_default())).collect();
+    let mut notifications: HashMap<CaseId, Vec<String>> = HashMap::new();
+    for (case, notification) in filing::notifications_of(&mut conn, &ids).await? {
+        notifications.entry(case).or_default().push(notification.to_string());
+    }
+
+    let told = |case: &Case| {
+        let notifications = notifications.get(&case.id).cloned().unwrap_or_default();
+        case.changed(grants.get(&case.id).cloned().unwrap_or_default(), notifications)
+    };
+    let cases = cases.iter().map(told).collect();
     Ok(BatchGetCasesResponse { cases })
 }
 

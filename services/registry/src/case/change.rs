@@ -1,7 +1,7 @@
 //! A change of a case: who may make one, and what every one of them ends with.
 
 use access::{CaseId, Relations, classes, policy};
-use chassis::{Call, Change, Error, Held, Seen};
+use chassis::{Call, Change, Error, Held, Seen, behalf};
 use prost::{Message, Name};
 use proto::{
     options::Group,
@@ -17,7 +17,11 @@ use super::{
     store,
     view::view,
 };
-use crate::service::Registry;
+use crate::{
+    course,
+    fact::{self, Fact},
+    service::Registry,
+};
 
 /// A case locked for a change.
 pub(crate) struct Locked {
@@ -25,6 +29,45 @@ pub(crate) struct Locked {
     pub case: Case,
     /// The relations that begin or end with the change.
     pub grants: Vec<Grant>,
+    /// What is recorded about the case, and at the end what the change records.
+    pub facts: Vec<Fact>,
+    /// How many were there before.
+    known: usize,
+}
+
+impl Locked {
+    /// Records a fact with this change. It comes after every fact of the case, whatever the clocks say: the case is locked.
+    pub(crate) fn record(&mut self, fact: Fact) {
+        let last = self.facts.iter().map(|fact| fact.id).max();
+        self.facts.push(match last {
+            Some(last) if fact.id <= last => fact.renamed(last.next()),
+            _ => fact,
+        });
+    }
+
+    /// Brings case and relations to what the facts say now.
+    fn settle(&mut self) -> Result<&[Fact], Error> {
+        let (before, new) = self.facts.split_at(self.known);
+        if new.is_empty() {
+            return Ok(new);
+        }
+        course::check_order(before, &self.facts)?;
+        self.case.derive(&self.facts);
+        self.grants.extend(moved(&self.case, before, &self.facts));
+        Ok(new)
+    }
+}
+
+/// What new facts do to the relations of the facilities where the person is and was: who is named as carer sees the case, and does
+/// no more once the stay was none.
+pub(crate) fn moved(case: &Case, before: &[Fact], after: &[Fact]) -> Vec<Grant> {
+    let (before, after) = (course::facilities(before), course::facilities(after));
+    let relation = |lodging| if lodging { Relation::LodgingFacility } else { Relation::TreatingInstitution };
+    let gone = before.iter().filter(|facility| !after.contains(facility));
+    let new = after.iter().filter(|facility| !before.contains(facility));
+    gone.map(|(facility, lodging)| Grant::ended(case, *facility, relation(*lodging)))
+        .chain(new.map(|(facility, lodging)| Grant::begun(case, *facility, relation(*lodging))))
+        .collect()
 }
 
 /// Changes a case, stores and announces its next version, and answers with the case as the caller may see it now.
@@ -37,14 +80,28 @@ pub(crate) async fn change<M: Message + Name>(
     may: fn(Relation) -> bool,
     work: impl AsyncFnOnce(&mut Change<Locked>) -> Result<(), Error>,
 ) -> Result<View, Error> {
+    let nobody = behalf::Told::default();
+    change_as(registry, call, (case_id, nobody), may, work).await
+}
+
+/// Changes a case with what an institution told (代行入力): both names are on the record.
+pub(crate) async fn change_as<M: Message + Name>(
+    registry: &Registry,
+    call: &Call<M>,
+    (case_id, told): (&str, behalf::Told),
+    may: fn(Relation) -> bool,
+    work: impl AsyncFnOnce(&mut Change<Locked>) -> Result<(), Error>,
+) -> Result<View, Error> {
     let id = CaseId::parse(case_id)?;
-    let held = async |conn: &mut PgConnection| lock(registry, call, conn, id, may).await;
+    let held = async |conn: &mut PgConnection| Ok(lock(registry, call, conn, id, may).await?.on_behalf_of(told.by));
     call.change(&registry.base, held, async |change| {
         change.held.case.step(change.now);
 
         work(change).await?;
 
         let Change { tx, held, relations, .. } = change;
+        let new = held.settle()?;
+        fact::insert(tx, new).await?;
         save_one(tx, &held.case, &held.grants).await?;
         view(&registry.base.vault, tx, held.case.clone(), relations).await
     })
@@ -66,7 +123,9 @@ pub(crate) async fn lock<M: Message + Name, R>(
     must_write(&call.request, &relations)?;
 
     let (version, allowed) = (case.version, relations.iter().copied().any(may));
-    let held = Held::new(Locked { case, grants: Vec::new() }, Seen::by(&relations, [id])).version(version);
+    let facts = fact::of_cases(conn, &[id]).await?;
+    let locked = Locked { case, grants: Vec::new(), known: facts.len(), facts };
+    let held = Held::new(locked, Seen::by(&relations, [id])).version(version);
     Ok(if allowed { held } else { held.only_repeats(denied()) })
 }
 
@@ -84,6 +143,11 @@ pub(super) fn denied() -> Error {
         "この症例に対してこの操作を行う権限がありません。",
         "Your relation to this case does not allow this.",
     ))
+}
+
+/// Relations that say how an episode ended: who looks after the person, not who once reported it.
+pub(crate) fn may_end(relation: Relation) -> bool {
+    may_record(relation) && relation != Relation::Reporter
 }
 
 /// Relations that write clinical and administrative facts.
@@ -117,6 +181,7 @@ mod tests {
             case_id: case.to_string(),
             etag: String::new(),
             necessity: AdmissionNecessity::Needed.into(),
+            ..JudgeAdmissionRequest::default()
         }
     }
 

@@ -1,4 +1,5 @@
-//! `ListCases`: the cases that the caller's organisation, or one that entrusts it, has a relation to; newest change first.
+//! `ListCases`: the cases that the caller's organisation, or one that entrusts it, has a relation to; newest first. The order does
+//! not depend on what changes: what was there when a walk began comes once.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -55,7 +56,7 @@ pub(crate) async fn list(registry: Registry, call: Call<ListCasesRequest>) -> Re
     call.record(&mut tx, &Seen::by(&Relations::new(seen.into_iter().collect(), caller), shown)).await?;
     tx.commit().await?;
 
-    let next_page_token = page::next(&rows, size, |row| page::After::row(row.updated_at, row.case_id).token());
+    let next_page_token = page::next(&rows, size, |row| page::After::row(row.since, row.case_id).token());
     Ok(ListCasesResponse { cases, next_page_token })
 }
 
@@ -63,7 +64,7 @@ pub(crate) async fn list(registry: Registry, call: Call<ListCasesRequest>) -> Re
 mod tests {
     use proto::{
         identity::{ContractScope, OrganisationKind as Kind, Role},
-        registry::{ListCasesRequest, Outcome as Ended, RecordOutcomeRequest, Relation},
+        registry::{JudgeAdmissionRequest, ListCasesRequest, Outcome as Ended, RecordOutcomeRequest, Relation},
     };
     use testing::{Outcome, Refused as _, patient};
     use time::Duration;
@@ -76,7 +77,7 @@ mod tests {
     };
 
     #[tokio::test]
-    async fn the_organisation_finds_its_cases_newest_change_first_page_by_page() -> Outcome {
+    async fn the_organisation_finds_its_cases_newest_first_page_by_page_while_they_change() -> Outcome {
         let scene = Scene::new().await?;
         let mut cases = Vec::new();
         for _ in 0..3 {
@@ -89,6 +90,14 @@ mod tests {
             let page = scene.ask(&scene.nurse, request, list).await?;
             listed.extend(page.cases.into_iter().map(|case| case.case_id));
             page_token = page.next_page_token;
+            // Whatever happens to a case between two pages, and whatever is new.
+            for case in &cases {
+                let case_id = case.clone();
+                let judged =
+                    JudgeAdmissionRequest { request_id: request_id(), case_id, necessity: 1, ..Default::default() };
+                scene.ask(&scene.nurse, judged, course::judge_admission).await?;
+            }
+            scene.case().await?;
             if page_token.is_empty() {
                 break;
             }

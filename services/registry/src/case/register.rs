@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use access::{Caller, CaseId, OrganisationId, Relations, directory::Entry};
+use access::{Caller, CaseId, Relations, directory::Entry};
 use chassis::{Call, Error, Seen, behalf};
-use japan::{municipality::Municipality, person::Checked};
+use japan::municipality::Municipality;
 use proto::registry::{CaseRole, Person, RegisterCaseRequest, RegisterCaseResponse, Relation};
 use sqlx::PgConnection;
 use time::{Date, OffsetDateTime};
@@ -12,12 +12,17 @@ use time::{Date, OffsetDateTime};
 use super::{
     change::{denied, may_record},
     grants::{self, Grant},
-    model::{Case, age_band, relation_of_filer},
+    model::{Case, relation_of_filer},
     parse::optional_date,
     save::save_one,
     store,
 };
-use crate::{access_id, person, service::Registry};
+use crate::{
+    access_id,
+    fact::{self, Recorder},
+    person,
+    service::Registry,
+};
 
 pub(crate) async fn register(
     registry: Registry,
@@ -34,7 +39,7 @@ pub(crate) async fn register(
         if !relations.iter().copied().any(may) {
             return Err(denied());
         }
-        Ok(Seen::by(&relations, [case.id]).on_behalf_of(registration.on_behalf_of))
+        Ok(Seen::by(&relations, [case.id]).on_behalf_of(registration.told.by))
     };
     call.create(&registry.base, again, async |conn| {
         if let Some(index) = registration.index_case_id {
@@ -46,11 +51,21 @@ pub(crate) async fn register(
         person::insert(conn, std::slice::from_ref(&new)).await?;
         let case_id = CaseId::new();
         let (access_id, access) = access_id::mint(&registry.base.vault, case_id)?;
-        let mut case = Case::opened(case_id, new.id, access, now);
+        let indexes: Vec<Vec<u8>> = new.match_index.iter().cloned().collect();
+        let previous = store::ended_of(conn, &indexes).await?.pop().map(|(_, id)| id);
+        let mut case = Case { previous, ..Case::opened(case_id, new.id, access, now) };
         registration.fill(&mut case, caller);
         case.step(now);
         let relation = registered_by(&case, caller);
+        let relations = Relations::new(vec![relation], caller);
+        let told = registration.told;
+        let recorder = Recorder::of(caller, &case, &relations, now).told(conn, &case, told).await?;
+        let described = person::described(&registration.person, registration.consulted_on);
+        let facts = [recorder.fact(&case, described)];
+        case.derive(&facts);
         save_one(conn, &case, &registration.grants(&registry, &case, caller, relation)).await?;
+
+        fact::insert(conn, &facts).await?;
 
         let answer = RegisterCaseResponse {
             case_id: case_id.to_string(),
@@ -58,8 +73,8 @@ pub(crate) async fn register(
             etag: case.version.to_string(),
             responsible_centre_id: data::text(case.responsible_centre),
         };
-        let seen = Seen::by(&Relations::new(vec![relation], caller), [case_id]);
-        Ok((answer, seen.on_behalf_of(registration.on_behalf_of)))
+        let seen = Seen::by(&relations, [case_id]);
+        Ok((answer, seen.on_behalf_of(told.by)))
     })
     .await
 }
@@ -75,13 +90,12 @@ fn registered_by(case: &Case, caller: &Caller) -> Relation {
 /// What is to be registered, read and checked.
 struct Registration {
     person: Person,
-    checked: Checked,
     /// The day the person was first seen.
     consulted_on: Date,
     role: CaseRole,
     index_case_id: Option<CaseId>,
     last_contact_on: Option<Date>,
-    on_behalf_of: Option<OrganisationId>,
+    told: behalf::Told,
     /// The centre of the person's whereabouts.
     centre: Option<Arc<Entry>>,
     prefecture: u8,
@@ -102,27 +116,14 @@ impl Registration {
             ));
         }
         let index_case_id = CaseId::optional(&request.index_case_id)?;
-        let on_behalf_of = behalf::of(&registry.base, call, &request.on_behalf_of_id)?;
+        let told = behalf::told(&registry.base, call, request.entry.as_ref())?;
 
         let (centre, prefecture) = centre(registry, checked.municipality.as_ref(), &call.caller, call.now);
-        Ok(Self {
-            person,
-            checked,
-            consulted_on,
-            role,
-            index_case_id,
-            last_contact_on,
-            on_behalf_of,
-            centre,
-            prefecture,
-        })
+        Ok(Self { person, consulted_on, role, index_case_id, last_contact_on, told, centre, prefecture })
     }
 
     /// What is known of the case from the start.
     fn fill(&self, case: &mut Case, caller: &Caller) {
-        case.sex = data::code(self.person.sex);
-        let stated = data::code(self.person.stated_age_band);
-        case.age_band = age_band(stated, self.checked.birth_date, self.consulted_on);
         let own = || (relation_of_filer(caller.kind) == Relation::ResponsibleCentre).then_some(caller.organisation_id);
         case.responsible_centre = self.centre.as_ref().map(|centre| centre.id).or_else(own);
         case.prefecture = self.prefecture;
@@ -135,7 +136,7 @@ impl Registration {
     /// Who has a relation to the case from the start.
     fn grants(&self, registry: &Registry, case: &Case, caller: &Caller, relation: Relation) -> Vec<Grant> {
         let mut grants = vec![Grant::begun(case, caller.organisation_id, relation)];
-        grants.extend(self.on_behalf_of.map(|institution| Grant::begun(case, institution, Relation::Reporter)));
+        grants.extend(self.told.by.map(|institution| Grant::begun(case, institution, Relation::Reporter)));
         grants.extend(self.centre.iter().map(|centre| Grant::begun(case, centre.id, Relation::ResponsibleCentre)));
         let prefecture = registry.base.directory.prefecture(case.prefecture);
         grants.extend(prefecture.map(|prefecture| Grant::begun(case, prefecture, Relation::Prefecture)));
@@ -165,13 +166,13 @@ mod tests {
     use japan::access_id::AccessId;
     use proto::{
         identity::{OrganisationKind as Kind, Rights, Role},
-        registry::{AgeBand, CaseChanged, CaseRole, Person, RegisterCaseRequest, Relation},
+        registry::{AgeBand, CaseChanged, CaseRole, Person, RecordOutcomeRequest, RegisterCaseRequest, Relation},
     };
     use testing::{Outcome, Refused as _};
     use tonic::Code;
 
     use super::register;
-    use crate::fixture::{Scene, holders, person, registration, request_id};
+    use crate::fixture::{Scene, entry, holders, person, registration, request_id};
 
     #[tokio::test]
     async fn a_person_and_a_case_are_there_and_the_centre_of_the_whereabouts_is_responsible() -> Outcome {
@@ -182,7 +183,7 @@ mod tests {
 
         let case = scene.get(&scene.nurse, CaseId::parse(&answer.case_id)?).await?;
         let known = case.person.clone().unwrap();
-        assert_eq!((known.birth_date.as_str(), known.phone.as_str()), ("1980-01-31", "09000000000"));
+        assert_eq!((known.birth_date.as_str(), known.phone.as_str()), ("1980-01-31", "09010000000"));
         assert_eq!(holders(&case, Relation::Reporter), [scene.clinic.id.to_string()]);
         assert_eq!(holders(&case, Relation::ResponsibleCentre), [scene.osaka.id.to_string()]);
         assert_eq!(holders(&case, Relation::Prefecture), [scene.prefecture.id.to_string()]);
@@ -190,6 +191,23 @@ mod tests {
         assert_eq!((announced.len(), announced[0].version, announced[0].grants.len()), (1, 1, 3));
         assert_eq!(announced[0].age_band, i32::from(AgeBand::AgeBand40s));
         assert_eq!(scene.world.audited("RegisterCase").await?.len(), 1);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn who_fell_ill_before_has_a_new_case_that_knows_the_old_one() -> Outcome {
+        let scene = Scene::new().await?;
+        let first = scene.case().await?;
+        let ended = RecordOutcomeRequest {
+            request_id: request_id(),
+            case_id: first.to_string(),
+            outcome: 1,
+            ..RecordOutcomeRequest::default()
+        };
+        scene.ask(&scene.nurse, ended, crate::course::record_outcome).await?;
+        let second = scene.case().await?;
+        assert_eq!(scene.get(&scene.nurse, second).await?.previous_case_id, first.to_string());
+        assert_eq!(scene.get(&scene.physician, second).await?.previous_case_id, "", "nobody learns it by registering");
         Ok(())
     }
 
@@ -213,7 +231,7 @@ mod tests {
     async fn a_centre_enters_for_an_institution_without_rights_and_both_see_the_case() -> Outcome {
         let scene = Scene::new().await?;
         let mute = scene.world.organisation(Kind::Clinic, 27, |clinic| clinic.rights = Rights::View.into()).await?;
-        let entered = RegisterCaseRequest { on_behalf_of_id: mute.id.to_string(), ..registration() };
+        let entered = RegisterCaseRequest { entry: Some(entry(mute.id.to_string())), ..registration() };
         let answer = scene.ask(&scene.nurse, entered, register).await?;
         let case = scene.get(&mute.staff(Role::Physician), CaseId::parse(&answer.case_id)?).await?;
         assert_eq!(holders(&case, Relation::Reporter), [mute.id.to_string()]);
@@ -262,7 +280,7 @@ mod tests {
             ..registration()
         };
         let index = |id: &str| RegisterCaseRequest { index_case_id: id.to_owned(), ..registration() };
-        let behalf = |id: String| RegisterCaseRequest { on_behalf_of_id: id, ..registration() };
+        let behalf = |id: String| RegisterCaseRequest { entry: Some(entry(id)), ..registration() };
         let (nurse, physician) = (&scene.nurse, &scene.physician);
         for (caller, refused, code, field) in [
             (&scene.clinic.staff(Role::Administrator), registration(), Code::PermissionDenied, ""),
@@ -286,8 +304,8 @@ mod tests {
             (physician, index(&request_id()), Code::NotFound, ""),
             (physician, index(&elsewhere.case_id), Code::NotFound, ""),
             (physician, behalf(scene.hospital.id.to_string()), Code::PermissionDenied, ""),
-            (nurse, behalf(scene.clinic.id.to_string()), Code::InvalidArgument, "on_behalf_of_id"),
-            (nurse, behalf("x".to_owned()), Code::InvalidArgument, "on_behalf_of_id"),
+            (nurse, behalf(scene.clinic.id.to_string()), Code::InvalidArgument, "entry.channel"),
+            (nurse, behalf("x".to_owned()), Code::InvalidArgument, "entry.on_behalf_of_id"),
         ] {
             let status = scene.ask(caller, refused, register).await.refused();
             assert_eq!((status.code(), status.message().starts_with(field)), (code, true), "{field}");

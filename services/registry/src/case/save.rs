@@ -16,6 +16,7 @@ use super::{
     model::Case,
     store,
 };
+use crate::filing;
 
 /// A version of a case, and the trace of what made it.
 pub(crate) struct Version {
@@ -45,9 +46,19 @@ pub(crate) async fn save_all(
     for grant in grants::of_cases(conn, &ids).await? {
         of_case.entry(grant.case_id).or_default().push(grant.into());
     }
+    let mut notifications: HashMap<CaseId, Vec<String>> = HashMap::new();
+    for (case, notification) in filing::notifications_of(conn, &ids).await? {
+        notifications.entry(case).or_default().push(notification.to_string());
+    }
+    let of = |case: &Case| {
+        (of_case.get(&case.id).cloned().unwrap_or_default(), notifications.get(&case.id).cloned().unwrap_or_default())
+    };
     let events: Vec<CaseChanged> = versions
         .iter()
-        .map(|version| version.case.changed(of_case.get(&version.case.id).cloned().unwrap_or_default()))
+        .map(|version| {
+            let (grants, notifications) = of(&version.case);
+            version.case.changed(grants, notifications)
+        })
         .collect();
     let traced: Vec<(&str, &CaseChanged)> =
         versions.iter().map(|version| version.traceparent.as_str()).zip(&events).collect();

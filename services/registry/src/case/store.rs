@@ -11,9 +11,10 @@ use sqlx::{FromRow, PgConnection};
 use time::{Date, OffsetDateTime};
 
 use super::model::Case;
-use crate::{access_id::Access, person::PersonId};
+use crate::{access_id::Access, course::Course, person::PersonId};
 
 const STILL_OPEN: i16 = Outcome::Unspecified as i16;
+const ERROR: i16 = Outcome::EnteredInError as i16;
 
 #[expect(clippy::struct_excessive_bools, reason = "columns of the table")]
 #[derive(FromRow)]
@@ -32,6 +33,8 @@ struct Row {
     report_date: Option<Date>,
     onset_date: Option<Date>,
     diagnosis_date: Option<Date>,
+    first_visit_date: Option<Date>,
+    infection_date: Option<Date>,
     test_date: Option<Date>,
     test_result: Code<TestResult>,
     test_count: i32,
@@ -48,6 +51,7 @@ struct Row {
     facility_id: Option<OrganisationId>,
     outcome: Code<Outcome>,
     outcome_date: Option<Date>,
+    previous_case_id: Option<CaseId>,
     receiving_centre: Option<OrganisationId>,
     responsible_centre: Option<OrganisationId>,
     #[sqlx(try_from = "i16")]
@@ -67,29 +71,34 @@ impl From<Row> for Case {
             role: row.role.0,
             index_case_id: row.index_case_id,
             last_contact_on: row.last_contact_on,
-            sex: row.sex.0,
-            age_band: row.age_band.0,
-            diagnosis_class: row.diagnosis_class.0,
-            report_date: row.report_date,
-            onset_date: row.onset_date,
-            diagnosis_date: row.diagnosis_date,
-            test_date: row.test_date,
-            test_result: row.test_result.0,
-            test_count: row.test_count,
-            negative_on: row.negative_on,
-            negative_before_on: row.negative_before_on,
-            severity: row.severity.0,
-            icu: row.icu,
-            ventilator: row.ventilator,
-            ecmo: row.ecmo,
-            ventilated: row.ventilated,
-            admission_necessity: row.admission_necessity.0,
-            placement: row.placement.0,
-            placement_since: row.placement_since,
-            facility_id: row.facility_id,
-            outcome: row.outcome.0,
-            outcome_date: row.outcome_date,
-            receiving_centre: row.receiving_centre,
+            previous: row.previous_case_id,
+            course: Course {
+                sex: row.sex.0,
+                age_band: row.age_band.0,
+                diagnosis_class: row.diagnosis_class.0,
+                report_date: row.report_date,
+                onset_date: row.onset_date,
+                diagnosis_date: row.diagnosis_date,
+                first_visit_date: row.first_visit_date,
+                infection_date: row.infection_date,
+                test_date: row.test_date,
+                test_result: row.test_result.0,
+                test_count: row.test_count,
+                negative_on: row.negative_on,
+                negative_before_on: row.negative_before_on,
+                severity: row.severity.0,
+                icu: row.icu,
+                ventilator: row.ventilator,
+                ecmo: row.ecmo,
+                ventilated: row.ventilated,
+                admission_necessity: row.admission_necessity.0,
+                placement: row.placement.0,
+                placement_since: row.placement_since,
+                facility_id: row.facility_id,
+                outcome: row.outcome.0,
+                outcome_date: row.outcome_date,
+                received: row.receiving_centre.map(|centre| (centre, row.prefecture)),
+            },
             responsible_centre: row.responsible_centre,
             prefecture: row.prefecture,
             referred_to: row.referred_to,
@@ -152,13 +161,14 @@ pub(super) async fn save(conn: &mut PgConnection, cases: &[Case]) -> sqlx::Resul
               onset_date, diagnosis_date, test_date, test_result, test_count, placement, placement_since, outcome,
               outcome_date, receiving_centre, responsible_centre, prefecture, created_at, updated_at,
               role, index_case_id, last_contact_on, severity, icu, ventilator, ecmo, admission_necessity, facility_id,
-              referred_to, negative_on, negative_before_on, ventilated)
+              referred_to, negative_on, negative_before_on, ventilated, first_visit_date, infection_date,
+              previous_case_id)
          select * from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bytea[], $5::bytea[], $6::smallint[],
               $7::smallint[], $8::smallint[], $9::date[], $10::date[], $11::date[], $12::date[], $13::smallint[],
               $14::int[], $15::smallint[], $16::date[], $17::smallint[], $18::date[], $19::uuid[], $20::uuid[],
               $21::smallint[], $22::timestamptz[], $23::timestamptz[], $24::smallint[], $25::uuid[], $26::date[],
               $27::smallint[], $28::bool[], $29::bool[], $30::bool[], $31::smallint[], $32::uuid[], $33::uuid[],
-              $34::date[], $35::date[], $36::bool[])
+              $34::date[], $35::date[], $36::bool[], $37::date[], $38::date[], $39::uuid[])
          on conflict (case_id) do update
          set version = excluded.version, sex = excluded.sex, age_band = excluded.age_band,
              diagnosis_class = excluded.diagnosis_class, report_date = excluded.report_date,
@@ -172,27 +182,28 @@ pub(super) async fn save(conn: &mut PgConnection, cases: &[Case]) -> sqlx::Resul
              ventilator = excluded.ventilator, ecmo = excluded.ecmo,
              admission_necessity = excluded.admission_necessity, facility_id = excluded.facility_id,
              referred_to = excluded.referred_to, negative_on = excluded.negative_on,
-             negative_before_on = excluded.negative_before_on, ventilated = excluded.ventilated",
+             negative_before_on = excluded.negative_before_on, ventilated = excluded.ventilated,
+             first_visit_date = excluded.first_visit_date, infection_date = excluded.infection_date",
     )
     .bind(column(cases, |c| c.id))
     .bind(column(cases, |c| c.person_id))
     .bind(column(cases, |c| c.version))
     .bind(column(cases, |c| c.access.sealed.clone()))
     .bind(column(cases, |c| c.access.hash.clone()))
-    .bind(column(cases, |c| Code(c.sex)))
-    .bind(column(cases, |c| Code(c.age_band)))
-    .bind(column(cases, |c| Code(c.diagnosis_class)))
-    .bind(column(cases, |c| c.report_date))
-    .bind(column(cases, |c| c.onset_date))
-    .bind(column(cases, |c| c.diagnosis_date))
-    .bind(column(cases, |c| c.test_date))
-    .bind(column(cases, |c| Code(c.test_result)))
-    .bind(column(cases, |c| c.test_count))
-    .bind(column(cases, |c| Code(c.placement)))
-    .bind(column(cases, |c| c.placement_since))
-    .bind(column(cases, |c| Code(c.outcome)))
-    .bind(column(cases, |c| c.outcome_date))
-    .bind(column(cases, |c| c.receiving_centre))
+    .bind(column(cases, |c| Code(c.course.sex)))
+    .bind(column(cases, |c| Code(c.course.age_band)))
+    .bind(column(cases, |c| Code(c.course.diagnosis_class)))
+    .bind(column(cases, |c| c.course.report_date))
+    .bind(column(cases, |c| c.course.onset_date))
+    .bind(column(cases, |c| c.course.diagnosis_date))
+    .bind(column(cases, |c| c.course.test_date))
+    .bind(column(cases, |c| Code(c.course.test_result)))
+    .bind(column(cases, |c| c.course.test_count))
+    .bind(column(cases, |c| Code(c.course.placement)))
+    .bind(column(cases, |c| c.course.placement_since))
+    .bind(column(cases, |c| Code(c.course.outcome)))
+    .bind(column(cases, |c| c.course.outcome_date))
+    .bind(column(cases, Case::receiving_centre))
     .bind(column(cases, |c| c.responsible_centre))
     .bind(column(cases, |c| i16::from(c.prefecture)))
     .bind(column(cases, |c| c.created_at))
@@ -200,17 +211,36 @@ pub(super) async fn save(conn: &mut PgConnection, cases: &[Case]) -> sqlx::Resul
     .bind(column(cases, |c| Code(c.role)))
     .bind(column(cases, |c| c.index_case_id))
     .bind(column(cases, |c| c.last_contact_on))
-    .bind(column(cases, |c| Code(c.severity)))
-    .bind(column(cases, |c| c.icu))
-    .bind(column(cases, |c| c.ventilator))
-    .bind(column(cases, |c| c.ecmo))
-    .bind(column(cases, |c| Code(c.admission_necessity)))
-    .bind(column(cases, |c| c.facility_id))
+    .bind(column(cases, |c| Code(c.course.severity)))
+    .bind(column(cases, |c| c.course.icu))
+    .bind(column(cases, |c| c.course.ventilator))
+    .bind(column(cases, |c| c.course.ecmo))
+    .bind(column(cases, |c| Code(c.course.admission_necessity)))
+    .bind(column(cases, |c| c.course.facility_id))
     .bind(column(cases, |c| c.referred_to))
-    .bind(column(cases, |c| c.negative_on))
-    .bind(column(cases, |c| c.negative_before_on))
-    .bind(column(cases, |c| c.ventilated))
+    .bind(column(cases, |c| c.course.negative_on))
+    .bind(column(cases, |c| c.course.negative_before_on))
+    .bind(column(cases, |c| c.course.ventilated))
+    .bind(column(cases, |c| c.course.first_visit_date))
+    .bind(column(cases, |c| c.course.infection_date))
+    .bind(column(cases, |c| c.previous))
     .execute(conn)
     .await?;
     Ok(())
+}
+
+/// The last episode that ended, by the blind index of its person. One that was entered in error never was.
+pub(crate) async fn ended_of(conn: &mut PgConnection, indexes: &[Vec<u8>]) -> sqlx::Result<Vec<(Vec<u8>, CaseId)>> {
+    sqlx::query_as(formatcp!(
+        "select w.match_index, last.case_id
+         from unnest($1::bytea[]) as w (match_index)
+         cross join lateral (
+             select c.case_id from person p join cases c using (person_id)
+             where p.match_index = w.match_index and c.outcome not in ({STILL_OPEN}, {ERROR})
+             order by c.created_at desc limit 1
+         ) as last"
+    ))
+    .bind(indexes)
+    .fetch_all(conn)
+    .await
 }

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 
 use access::{CaseId, Relations, classes};
 use chassis::Error;
-use proto::registry::{Case as View, Grant as GrantView, Person};
+use proto::registry::{
+    Case as View, ClinicalState as StateView, Grant as GrantView, Person, Relation, Stay as StayView, Test as TestView,
+};
 use runtime::clock::to_proto;
 use sqlx::PgConnection;
 use vault::Vault;
@@ -12,36 +14,41 @@ use vault::Vault;
 use super::{
     grants::{self, Grant},
     model::Case,
+    store,
 };
 use crate::{
-    course::{self, ClinicalState, Stay, Test},
+    access_id, course,
+    fact::{self, Fact, FactId},
     filing::{self, NotificationId},
     person::{self, SealedPerson},
+    section,
     transfer::{self, Transfer},
 };
 
 /// What the tables besides `cases` know of some cases.
 struct Around {
     persons: HashMap<CaseId, SealedPerson>,
-    tests: HashMap<CaseId, Vec<Test>>,
+    facts: HashMap<CaseId, Vec<Fact>>,
+    sections: HashMap<CaseId, Vec<section::Stored>>,
     notifications: HashMap<CaseId, Vec<NotificationId>>,
     grants: HashMap<CaseId, Vec<Grant>>,
-    stays: HashMap<CaseId, Vec<Stay>>,
-    states: HashMap<CaseId, Vec<ClinicalState>>,
     transfers: HashMap<CaseId, Transfer>,
+    /// The episodes before, where there was one.
+    previous: HashMap<CaseId, Case>,
 }
 
 impl Around {
     /// One query per table, however many cases.
-    async fn load(conn: &mut PgConnection, ids: &[CaseId]) -> sqlx::Result<Self> {
+    async fn load(conn: &mut PgConnection, ids: &[CaseId], previous: &[CaseId]) -> sqlx::Result<Self> {
+        let previous = if previous.is_empty() { Vec::new() } else { store::find_all(conn, previous).await? };
         Ok(Self {
             persons: person::of_cases(conn, ids).await?.into_iter().collect(),
-            tests: by_case(course::tests_of(conn, ids).await?),
+            facts: by_case(fact::of_cases(conn, ids).await?.into_iter().map(|fact| (fact.case_id, fact))),
+            sections: by_case(section::of_cases(conn, ids).await?.into_iter().map(|stored| (stored.case_id, stored))),
             notifications: by_case(filing::notifications_of(conn, ids).await?),
             grants: by_case(grants::of_cases(conn, ids).await?.into_iter().map(|grant| (grant.case_id, grant))),
-            stays: by_case(course::stays_of(conn, ids).await?),
-            states: by_case(course::states_of(conn, ids).await?),
             transfers: transfer::latest_of(conn, ids).await?.into_iter().map(|last| (last.case_id, last)).collect(),
+            previous: previous.into_iter().map(|case| (case.id, case)).collect(),
         })
     }
 }
@@ -71,7 +78,14 @@ pub(super) async fn views(
     cases: Vec<(Case, Relations)>,
 ) -> Result<Vec<View>, Error> {
     let ids: Vec<CaseId> = cases.iter().map(|(case, _)| case.id).collect();
-    let mut around = Around::load(conn, &ids).await?;
+    // The centre at work knows of the illness before; who only reports this one does not learn of it.
+    let works = |relation: &Relation| matches!(relation, Relation::ResponsibleCentre | Relation::ReceivingCentre);
+    let before: Vec<CaseId> = cases
+        .iter()
+        .filter(|(_, relations)| relations.iter().any(works))
+        .filter_map(|(case, _)| case.previous)
+        .collect();
+    let mut around = Around::load(conn, &ids, &before).await?;
     cases
         .into_iter()
         .map(|(case, relations)| {
@@ -85,28 +99,31 @@ fn shown(vault: &Vault, case: &Case, around: &mut Around) -> Result<View, Error>
     let person: Option<Person> =
         around.persons.remove(&case.id).map(|sealed| person::open(vault, &sealed)).transpose()?;
     let transfer = around.transfers.remove(&case.id);
-    Ok(View {
+    let facts = around.facts.remove(&case.id).unwrap_or_default();
+    let stands = fact::standing(&facts);
+    let course = &case.course;
+    let mut view = View {
         case_id: case.id.to_string(),
         etag: case.version.to_string(),
         person,
         role: case.role.into(),
         index_case_id: data::text(case.index_case_id),
         last_contact_date: data::text(case.last_contact_on),
-        diagnosis_class: case.diagnosis_class.into(),
-        report_date: data::text(case.report_date),
-        onset_date: data::text(case.onset_date),
-        diagnosis_date: data::text(case.diagnosis_date),
-        tests: listed(&mut around.tests, case.id),
-        severity: case.severity.into(),
-        clinical_states: listed(&mut around.states, case.id),
-        admission_necessity: case.admission_necessity.into(),
-        placement: case.placement.into(),
-        stays: listed(&mut around.stays, case.id),
+        diagnosis_class: course.diagnosis_class.into(),
+        report_date: data::text(course.report_date),
+        onset_date: data::text(course.onset_date),
+        diagnosis_date: data::text(course.diagnosis_date),
+        tests: shown_tests(&stands),
+        severity: course.severity.into(),
+        clinical_states: shown_states(&stands),
+        admission_necessity: course.admission_necessity.into(),
+        placement: course.placement.into(),
+        stays: shown_stays(&stands),
         responsible_centre_id: data::text(case.responsible_centre),
         transfer: transfer.map(|transfer| transfer::shown(vault, &transfer)).transpose()?,
         referred_to_id: data::text(case.referred_to),
-        outcome: case.outcome.into(),
-        outcome_date: data::text(case.outcome_date),
+        outcome: course.outcome.into(),
+        outcome_date: data::text(course.outcome_date),
         notification_ids: around
             .notifications
             .remove(&case.id)
@@ -117,7 +134,42 @@ fn shown(vault: &Vault, case: &Case, around: &mut Around) -> Result<View, Error>
         grants: listed::<_, GrantView>(&mut around.grants, case.id),
         create_time: Some(to_proto(case.created_at)),
         update_time: Some(to_proto(case.updated_at)),
-    })
+        age_band: course.age_band.into(),
+        first_visit_date: data::text(course.first_visit_date),
+        infection_date: data::text(course.infection_date),
+        day_zero_date: data::text(course.day_zero()),
+        findings: course::findings(&stands).into_iter().map(Into::into).collect(),
+        ..View::default()
+    };
+    if let Some(before) = case.previous.and_then(|id| around.previous.get(&id)) {
+        view.previous_case_id = before.id.to_string();
+        view.previous_access_id = access_id::open(vault, before)?;
+    }
+    section::show(vault, &mut view, around.sections.remove(&case.id).unwrap_or_default())?;
+    view.missing_items = section::missing(&view);
+    Ok(view)
+}
+
+fn shown_tests(facts: &[&Fact]) -> Vec<TestView> {
+    let shown = |(id, test): (FactId, course::Test)| TestView { fact_id: id.to_string(), ..test.into() };
+    course::numbered_tests(facts).into_iter().map(shown).collect()
+}
+
+fn shown_states(facts: &[&Fact]) -> Vec<StateView> {
+    let shown = |(id, state): (FactId, course::ClinicalState)| StateView { fact_id: id.to_string(), ..state.into() };
+    course::states(facts).into_iter().map(shown).collect()
+}
+
+/// Stays as they follow each other: each lasts until the next one begins.
+fn shown_stays(facts: &[&Fact]) -> Vec<StayView> {
+    let stays = course::stays(facts);
+    let next = |place: usize| data::text(stays.get(place + 1).map(|(_, next)| next.since));
+    let shown = |(place, (id, stay)): (usize, &(FactId, course::Stay))| StayView {
+        fact_id: id.to_string(),
+        until_date: next(place),
+        ..(*stay).into()
+    };
+    stays.iter().enumerate().map(shown).collect()
 }
 
 fn listed<T, V: From<T>>(rows: &mut HashMap<CaseId, Vec<T>>, case: CaseId) -> Vec<V> {

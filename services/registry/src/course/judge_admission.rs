@@ -1,13 +1,24 @@
-//! `JudgeAdmission`: whether the person needs a hospital (入院の要否), as a centre or a physician judges.
+//! `JudgeAdmission`: whether the person needs a hospital (入院の要否), as a centre or a physician judges on a day.
 
-use chassis::{Call, Error};
+use chassis::{Call, Error, behalf};
 use proto::registry::{Case as View, JudgeAdmissionRequest};
 
-use crate::{case, service::Registry};
+use crate::{
+    case,
+    fact::{Content, Need, Recorder},
+    service::Registry,
+};
 
 pub(crate) async fn judge_admission(registry: Registry, call: Call<JudgeAdmissionRequest>) -> Result<View, Error> {
-    case::change(&registry, &call, &call.request.case_id, case::may_record, async |change| {
-        change.held.case.admission_necessity = data::code(call.request.necessity);
+    let request = &call.request;
+    let on = case::optional_date("judgement_date", &request.judgement_date, call.today())?.unwrap_or(call.today());
+    let need = Need { necessity: data::code(request.necessity), on };
+    let told = behalf::told(&registry.base, &call, request.entry.as_ref())?;
+
+    case::change_as(&registry, &call, (&request.case_id, told), case::may_record, async |change| {
+        let recorder = Recorder::of(&call.caller, &change.held.case, &change.relations, change.now);
+        let recorder = recorder.told(&mut change.tx, &change.held.case, told).await?;
+        change.held.record(recorder.fact(&change.held.case, Content::Need(need)));
         Ok(())
     })
     .await
@@ -28,6 +39,7 @@ mod tests {
             case_id: case.to_string(),
             etag: etag.to_owned(),
             necessity: AdmissionNecessity::Needed.into(),
+            ..JudgeAdmissionRequest::default()
         }
     }
 

@@ -1,11 +1,8 @@
-//! What tests, severity, placement and outcome make of a case.
+//! What a course is made of.
 
 use access::OrganisationId;
-use proto::registry::{Outcome, Placement, Severity, Specimen, TestMethod, TestResult};
-use runtime::problem::{Why, why};
-use time::Date;
-
-use crate::case::Case;
+use proto::registry::{Placement, Severity, Specimen, TestMethod, TestResult};
+use time::{Date, Time};
 
 /// One test of one specimen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +12,44 @@ pub(crate) struct Test {
     pub result: TestResult,
     /// 検体採取日.
     pub sampled_on: Option<Date>,
+    /// 結果判明日.
+    pub result_on: Option<Date>,
+    /// 結果予定日.
+    pub expected_on: Option<Date>,
+    /// 検査施設.
+    pub facility_id: Option<OrganisationId>,
+    /// 行政検査に該当するか.
+    pub administrative: Option<bool>,
+}
+
+impl Test {
+    /// Whether two records tell of one test of one specimen: a result belongs to the test that was under way, and a form repeats what
+    /// the test site recorded. Without a day of sampling only the same words do.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let unknown = |one: Specimen| one == Specimen::Unspecified;
+        let specimen = self.specimen == other.specimen || unknown(self.specimen) || unknown(other.specimen);
+        let pending = |test: &Self| test.result == TestResult::Pending;
+        let result = self.result == other.result || pending(self) || pending(other);
+        if self.sampled_on.is_none() && other.sampled_on.is_none() {
+            return self.method == other.method && self.specimen == other.specimen && self.result == other.result;
+        }
+        self.method == other.method && self.sampled_on == other.sampled_on && specimen && result
+    }
+
+    /// What two records of one test say together.
+    pub(crate) fn with(self, other: &Self) -> Self {
+        let pending = self.result == TestResult::Pending;
+        Self {
+            method: self.method,
+            specimen: if self.specimen == Specimen::Unspecified { other.specimen } else { self.specimen },
+            result: if pending { other.result } else { self.result },
+            sampled_on: self.sampled_on.or(other.sampled_on),
+            result_on: self.result_on.or(other.result_on),
+            expected_on: self.expected_on.or(other.expected_on),
+            facility_id: self.facility_id.or(other.facility_id),
+            administrative: self.administrative.or(other.administrative),
+        }
+    }
 }
 
 /// Where a person is cared for from a day on.
@@ -22,8 +57,17 @@ pub(crate) struct Test {
 pub(crate) struct Stay {
     pub placement: Placement,
     pub since: Date,
+    /// The time of that day in Japan, where it is known.
+    pub since_time: Option<Time>,
     /// The hospital or lodging.
     pub facility_id: Option<OrganisationId>,
+}
+
+impl Stay {
+    /// When it began. What is known by the day only began with the day.
+    pub(crate) fn began(&self) -> (Date, Time) {
+        (self.since, self.since_time.unwrap_or(Time::MIDNIGHT))
+    }
 }
 
 /// How ill a person is on a day.
@@ -35,194 +79,4 @@ pub(crate) struct ClinicalState {
     pub icu: bool,
     pub ventilator: bool,
     pub ecmo: bool,
-}
-
-impl Case {
-    /// Takes a test into account. The day of the first positive sample is the case's test date.
-    pub(crate) fn take_test(&mut self, test: &Test) {
-        // What was sampled before the day of the first positive sample says nothing against it, whenever it is recorded.
-        let before = |day: Option<Date>| day.zip(self.test_date).is_some_and(|(day, positive)| day < positive);
-        if self.test_result == TestResult::Positive && test.result == TestResult::Negative && before(test.sampled_on) {
-            self.test_count += 1;
-            return;
-        }
-        let first_positive = test.result == TestResult::Positive && self.test_result != TestResult::Positive;
-        if self.test_date.is_none() || first_positive {
-            self.test_date = test.sampled_on.or(self.test_date);
-        }
-        if test.result != TestResult::Pending || self.test_result == TestResult::Unspecified {
-            self.test_result = test.result;
-        }
-        match test.result {
-            TestResult::Negative => {
-                // By the day of sampling, in whatever order they are recorded.
-                let mut days: Vec<Date> =
-                    [self.negative_on, self.negative_before_on, test.sampled_on].into_iter().flatten().collect();
-                days.sort_unstable_by(|one, other| other.cmp(one));
-                (self.negative_on, self.negative_before_on) = (days.first().copied(), days.get(1).copied());
-            }
-            TestResult::Pending => {}
-            _ => (self.negative_on, self.negative_before_on) = (None, None),
-        }
-        self.test_count += 1;
-    }
-
-    /// The person is cared for somewhere else from a day on.
-    pub(crate) fn place(&mut self, stay: &Stay) {
-        self.placement = stay.placement;
-        self.placement_since = Some(stay.since);
-        self.facility_id = stay.facility_id;
-    }
-
-    /// Takes into account how ill the person is. A day that was reported later than a newer one is history only.
-    ///
-    /// # Errors
-    /// Where the state contradicts itself.
-    pub(crate) fn take_state(&mut self, state: &ClinicalState, latest: Option<Date>) -> Result<(), Why> {
-        let supported = state.icu || state.ventilator || state.ecmo;
-        if supported && state.severity != Severity::Severe {
-            return Err(why(
-                "MUST_BE_SEVERE",
-                "ICU・人工呼吸器・ECMO の患者の重症度は「重症」です。",
-                "A patient in intensive care, on a ventilator or on ECMO is severe.",
-            ));
-        }
-        self.ventilated |= state.ventilator || state.ecmo;
-        if latest.is_none_or(|latest| latest <= state.on) {
-            self.severity = state.severity;
-            (self.icu, self.ventilator, self.ecmo) = (state.icu, state.ventilator, state.ecmo);
-        }
-        Ok(())
-    }
-
-    /// Ends the episode.
-    ///
-    /// # Errors
-    /// When it has ended otherwise: a wrong outcome is corrected, not overwritten.
-    pub(crate) fn end(&mut self, outcome: Outcome, date: Option<Date>) -> Result<(), Why> {
-        if !self.is_open() && self.outcome != outcome {
-            return Err(why(
-                "OTHER_OUTCOME",
-                "この症例は既に転帰が登録されています。",
-                "This case already has another outcome.",
-            ));
-        }
-        self.may_end_on(date)?;
-        self.outcome = outcome;
-        self.outcome_date = date.or(self.outcome_date);
-        Ok(())
-    }
-
-    /// Puts right how the episode ended, or that it has not.
-    ///
-    /// # Errors
-    /// When it would have ended before it began.
-    pub(crate) fn correct_end(&mut self, outcome: Outcome, date: Option<Date>) -> Result<(), Why> {
-        self.may_end_on(date)?;
-        self.outcome = outcome;
-        self.outcome_date = date.filter(|_| outcome != Outcome::Unspecified);
-        Ok(())
-    }
-
-    fn may_end_on(&self, date: Option<Date>) -> Result<(), Why> {
-        if let (Some(reported), Some(ended)) = (self.onset_date.or(self.test_date), date)
-            && ended < reported
-        {
-            return Err(why(
-                "OUTCOME_BEFORE_ONSET",
-                "転帰日が発病日・検体採取日より前です。",
-                "The outcome is before onset and sampling.",
-            ));
-        }
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use access::CaseId;
-    use proto::registry::{Outcome, Severity, Specimen, TestMethod, TestResult};
-    use time::{OffsetDateTime, macros::date};
-
-    use super::{Case, ClinicalState, Test};
-    use crate::{access_id::Access, person::PersonId};
-
-    fn case() -> Case {
-        let access = Access { sealed: Vec::new(), hash: Vec::new() };
-        Case::opened(CaseId::new(), PersonId::new(), access, OffsetDateTime::UNIX_EPOCH)
-    }
-
-    fn test(result: TestResult, day: u8) -> Test {
-        let sampled_on = Some(time::Date::from_calendar_date(2020, time::Month::May, day).unwrap());
-        Test { method: TestMethod::NucleicAcid, specimen: Specimen::Saliva, result, sampled_on }
-    }
-
-    #[test]
-    fn the_first_positive_sample_dates_the_case() {
-        let mut case = case();
-        case.take_test(&test(TestResult::Negative, 1));
-        assert_eq!(case.test_date, Some(date!(2020 - 05 - 01)));
-        case.take_test(&test(TestResult::Positive, 3));
-        case.take_test(&test(TestResult::Positive, 5));
-        case.take_test(&test(TestResult::Pending, 6));
-        assert_eq!(
-            (case.test_date, case.test_result, case.test_count),
-            (Some(date!(2020 - 05 - 03)), TestResult::Positive, 4)
-        );
-    }
-
-    #[test]
-    fn negative_samples_count_in_a_row_and_a_positive_one_starts_over() {
-        let mut case = case();
-        case.take_test(&test(TestResult::Negative, 7));
-        case.take_test(&test(TestResult::Pending, 8));
-        case.take_test(&test(TestResult::Negative, 8));
-        assert_eq!(
-            (case.negative_on, case.negative_before_on),
-            (Some(date!(2020 - 05 - 08)), Some(date!(2020 - 05 - 07)))
-        );
-        case.take_test(&test(TestResult::Positive, 9));
-        assert_eq!((case.negative_on, case.negative_before_on), (None, None));
-        case.take_test(&test(TestResult::Negative, 12));
-        case.take_test(&test(TestResult::Negative, 11));
-        assert_eq!(
-            (case.negative_on, case.negative_before_on),
-            (Some(date!(2020 - 05 - 12)), Some(date!(2020 - 05 - 11)))
-        );
-    }
-
-    #[test]
-    fn an_old_negative_recorded_late_says_nothing_against_a_positive() {
-        let mut case = case();
-        case.take_test(&test(TestResult::Positive, 9));
-        case.take_test(&test(TestResult::Negative, 3));
-        assert_eq!((case.test_result, case.negative_on, case.test_count), (TestResult::Positive, None, 2));
-    }
-
-    #[test]
-    fn intensive_care_is_severe_and_an_older_day_does_not_overwrite_a_newer_one() {
-        let mut case = case();
-        let state = |day, severity, icu| ClinicalState {
-            on: time::Date::from_calendar_date(2020, time::Month::May, day).unwrap(),
-            severity,
-            icu,
-            ventilator: false,
-            ecmo: false,
-        };
-        assert!(case.take_state(&state(5, Severity::Mild, true), None).is_err());
-        case.take_state(&state(5, Severity::Severe, true), None).unwrap();
-        case.take_state(&state(3, Severity::Mild, false), Some(date!(2020 - 05 - 05))).unwrap();
-        assert_eq!((case.severity, case.icu), (Severity::Severe, true));
-        case.take_state(&state(9, Severity::ModerateI, false), Some(date!(2020 - 05 - 05))).unwrap();
-        assert_eq!((case.severity, case.icu), (Severity::ModerateI, false));
-    }
-
-    #[test]
-    fn an_outcome_is_not_overwritten_by_another() {
-        let mut case = case();
-        assert!(case.end(Outcome::Released, Some(date!(2020 - 05 - 20))).is_ok());
-        assert!(case.end(Outcome::Released, None).is_ok());
-        assert_eq!(case.outcome_date, Some(date!(2020 - 05 - 20)));
-        assert!(case.end(Outcome::Died, None).is_err());
-    }
 }

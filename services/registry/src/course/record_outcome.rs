@@ -1,44 +1,87 @@
-//! `RecordOutcome`: how the episode ended (転帰). It is closed from here on.
+//! `RecordOutcome`: how the episode ended (転帰). It is closed from here on. A wrong outcome is corrected, not overwritten; death is
+//! taken also after a release.
 
-use chassis::{Call, Error};
-use proto::registry::{Case as View, Outcome, RecordOutcomeRequest};
+use access::Relations;
+use chassis::{Call, Error, behalf};
+use proto::registry::{Case as View, Outcome, RecordOutcomeRequest, TransferState};
 use runtime::problem::why;
+use sqlx::PgConnection;
+use time::Date;
 
-use crate::{case, service::Registry};
+use crate::{
+    case::{self, Case},
+    fact::{Content, Fact, Recorder, standing},
+    service::Registry,
+    transfer,
+};
 
 pub(crate) async fn record_outcome(registry: Registry, call: Call<RecordOutcomeRequest>) -> Result<View, Error> {
     let request = &call.request;
     let date = case::optional_date("outcome_date", &request.outcome_date, call.today())?;
-    let outcome = data::code(request.outcome);
-    if request.is_correction && request.etag.is_empty() {
-        return Err(Error::invalid("etag", "訂正する版を指定してください", "is required of a correction"));
-    }
-    if !request.is_correction && outcome == Outcome::Unspecified {
-        return Err(Error::invalid("outcome", "選択してください", "must be chosen"));
-    }
+    let outcome: Outcome = data::code(request.outcome);
+    let told = behalf::told(&registry.base, &call, request.entry.as_ref())?;
 
-    case::change(&registry, &call, &request.case_id, case::may_record, async |change| {
-        let case = &mut change.held.case;
-        if !request.is_correction {
-            return case.end(outcome, date).map_err(Error::Precondition);
-        }
-        if case.responsible_centre != Some(call.caller.organisation_id) {
-            return Err(Error::Denied(why(
-                "NOT_RESPONSIBLE",
-                "転帰を訂正できるのは、現在の担当保健所に限ります。",
-                "Only the centre that is responsible now can correct an outcome.",
-            )));
-        }
-        case.correct_end(outcome, date).map_err(Error::Precondition)
+    case::change_as(&registry, &call, (&request.case_id, told), case::may_record, async |change| {
+        let recorder = Recorder::of(&call.caller, &change.held.case, &change.relations, change.now);
+        let recorder = recorder.told(&mut change.tx, &change.held.case, told).await?;
+        looks_after(&mut change.tx, &change.held.case, &change.relations).await?;
+        let case = &change.held.case;
+        may_follow(case, outcome)?;
+        let fact = match same(&change.held.facts, outcome) {
+            // The day may follow, and is not lost again.
+            Some((held, known)) => {
+                let authority = recorder.authority.max(held.authority);
+                let content = Content::Ending(outcome, date.or(known));
+                Fact { authority, ..recorder.instead(case, held, Some(content)) }
+            }
+            None => recorder.fact(case, Content::Ending(outcome, date)),
+        };
+        change.held.record(fact);
+        Ok(())
     })
     .await
+}
+
+/// Who once reported a case says nothing of its end after it was handed over: others look after the person.
+async fn looks_after(conn: &mut PgConnection, case: &Case, relations: &Relations) -> Result<(), Error> {
+    if relations.iter().copied().any(case::may_end) {
+        return Ok(());
+    }
+    let last = transfer::latest_of(conn, &[case.id]).await?.pop();
+    if last.is_some_and(|transfer| transfer.state == TransferState::Accepted) {
+        return Err(Error::Denied(why(
+            "HANDED_OVER",
+            "この症例は移管されています。転帰は担当保健所または治療する医療機関が登録します。",
+            "The case was handed over. The responsible centre or who treats the person records the outcome.",
+        )));
+    }
+    Ok(())
+}
+
+fn may_follow(case: &Case, outcome: Outcome) -> Result<(), Error> {
+    if case.is_open() || case.course.outcome == outcome || outcome == Outcome::Died {
+        return Ok(());
+    }
+    Err(Error::Precondition(why(
+        "OTHER_OUTCOME",
+        "この症例は既に転帰が登録されています。誤りは訂正してください。",
+        "This case already has another outcome. A wrong one is corrected.",
+    )))
+}
+
+/// The record of the same outcome, with its day.
+fn same(facts: &[Fact], outcome: Outcome) -> Option<(&Fact, Option<Date>)> {
+    standing(facts).into_iter().rev().find_map(|fact| match fact.content {
+        Some(Content::Ending(known, date)) if known == outcome => Some((fact, date)),
+        _ => None,
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use access::CaseId;
     use proto::{
-        notification::{Findings, Form},
+        notification::Findings,
         registry::{CaseChanged, Outcome as Ended, RecordOutcomeRequest},
     };
     use testing::{Outcome, Refused as _};
@@ -54,7 +97,7 @@ mod tests {
             etag: String::new(),
             outcome: outcome.into(),
             outcome_date: day.to_owned(),
-            is_correction: false,
+            entry: None,
         }
     }
 
@@ -86,7 +129,9 @@ mod tests {
             (ended(id, Ended::Died, "2020-06-02"), Code::InvalidArgument, "outcome_date"),
             (ended(id, Ended::Died, "x"), Code::InvalidArgument, "outcome_date"),
             (ended(id, Ended::Died, "2020-05-19"), Code::FailedPrecondition, ""),
-            (ended(over, Ended::Died, ""), Code::FailedPrecondition, ""),
+            (ended(over, Ended::Unknown, ""), Code::FailedPrecondition, ""),
+            (ended(id, Ended::Unspecified, ""), Code::InvalidArgument, "outcome"),
+            (ended(id, Ended::EnteredInError, ""), Code::InvalidArgument, "outcome"),
         ] {
             let status = scene.ask(&scene.nurse, refused, record_outcome).await.refused();
             assert_eq!((status.code(), status.message().starts_with(field)), (code, true), "{field}");
@@ -95,28 +140,28 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_responsible_centre_puts_right_what_a_filing_made_irreversible() -> Outcome {
+    async fn death_is_taken_after_a_release_too_and_knowing_the_day_is_not_lost() -> Outcome {
         let scene = Scene::new().await?;
         let id = scene.case().await?;
-        let dead = Findings { death_date: "2020-05-31".to_owned(), ..Findings::default() };
-        scene.file(scene.clinic, scene.osaka, Some(id), Form { findings: Some(dead), ..form() }).await?;
-        let case = scene.get(&scene.nurse, id).await?;
-        assert_eq!(case.outcome, i32::from(Ended::Died));
+        scene.ask(&scene.nurse, ended(id, Ended::Released, "2020-05-30"), record_outcome).await?;
+        let dead = scene.ask(&scene.nurse, ended(id, Ended::Died, ""), record_outcome).await?;
+        assert_eq!((dead.outcome, dead.outcome_date.as_str()), (i32::from(Ended::Died), ""));
+        scene.ask(&scene.nurse, ended(id, Ended::Died, "2020-05-31"), record_outcome).await?;
+        let dead = scene.ask(&scene.nurse, ended(id, Ended::Died, ""), record_outcome).await?;
+        assert_eq!(dead.outcome_date, "2020-05-31");
+        let alive = scene.ask(&scene.nurse, ended(id, Ended::Released, ""), record_outcome).await;
+        assert_eq!(alive.refused().code(), Code::FailedPrecondition);
+        Ok(())
+    }
 
-        let corrected = |etag: &str, outcome: Ended| RecordOutcomeRequest {
-            etag: etag.to_owned(),
-            is_correction: true,
-            ..ended(id, outcome, "")
-        };
-        let blind = scene.ask(&scene.nurse, corrected("", Ended::Unspecified), record_outcome).await;
-        assert_eq!(blind.refused().code(), Code::InvalidArgument);
-        let reporter = scene.ask(&scene.physician, corrected(&case.etag, Ended::Released), record_outcome).await;
-        assert_eq!(reporter.refused().code(), Code::PermissionDenied);
-
-        let alive = scene.ask(&scene.nurse, corrected(&case.etag, Ended::Unspecified), record_outcome).await?;
-        assert_eq!((alive.outcome, alive.outcome_date.as_str()), (0, ""));
-        let released = scene.ask(&scene.nurse, corrected(&alive.etag, Ended::Released), record_outcome).await?;
-        assert_eq!(released.outcome, i32::from(Ended::Released));
+    #[tokio::test]
+    async fn who_only_reported_a_case_does_not_end_it_once_it_was_handed_over() -> Outcome {
+        let scene = Scene::new().await?;
+        let (here, gone) = (scene.case().await?, scene.handed_over().await?);
+        scene.ask(&scene.physician, ended(here, Ended::Released, ""), record_outcome).await?;
+        let refused = scene.ask(&scene.physician, ended(gone, Ended::Released, ""), record_outcome).await.refused();
+        assert_eq!(refused.code(), Code::PermissionDenied);
+        scene.ask(&scene.tokyo_nurse, ended(gone, Ended::Released, ""), record_outcome).await?;
         Ok(())
     }
 }

@@ -1,26 +1,25 @@
 //! `RecordSeverity`: how ill the person is on a day (患者の状態).
 
-use chassis::{Call, Error};
+use chassis::{Call, Error, behalf};
 use proto::registry::{Case as View, RecordSeverityRequest};
 
-use super::{model::ClinicalState, store};
-use crate::{case, service::Registry};
+use super::read::read_state;
+use crate::{
+    case,
+    fact::{Content, Recorder},
+    service::Registry,
+};
 
 pub(crate) async fn record_severity(registry: Registry, call: Call<RecordSeverityRequest>) -> Result<View, Error> {
-    let given = call.request.state.clone().unwrap_or_default();
-    let state = ClinicalState {
-        on: case::required_date("state.observation_date", &given.observation_date, call.today())?,
-        severity: data::code(given.severity),
-        icu: given.icu,
-        ventilator: given.ventilator,
-        ecmo: given.ecmo,
-    };
+    let request = &call.request;
+    let given = request.state.clone().unwrap_or_default();
+    let state = read_state("state", &given, call.today())?;
+    let told = behalf::told(&registry.base, &call, request.entry.as_ref())?;
 
-    case::change(&registry, &call, &call.request.case_id, case::may_record, async |change| {
-        let case = &mut change.held.case;
-        let latest = store::states_of(&mut change.tx, &[case.id]).await?.iter().map(|(_, state)| state.on).max();
-        case.take_state(&state, latest).map_err(Error::Precondition)?;
-        store::add_state(&mut change.tx, case.id, &state).await?;
+    case::change_as(&registry, &call, (&request.case_id, told), case::may_record, async |change| {
+        let recorder = Recorder::of(&call.caller, &change.held.case, &change.relations, change.now);
+        let recorder = recorder.told(&mut change.tx, &change.held.case, told).await?;
+        change.held.record(recorder.fact(&change.held.case, Content::State(state)));
         Ok(())
     })
     .await
@@ -48,6 +47,7 @@ mod tests {
                 ventilator,
                 ..ClinicalState::default()
             }),
+            entry: None,
         }
     }
 

@@ -6,13 +6,13 @@ use async_trait::async_trait;
 use chassis::Base;
 use data::{Event, Failure, Projection};
 use proto::notification::{
-    BatchGetFormsRequest, Form, NotificationFiled, NotificationForwarded,
-    notification_internal_service_client::NotificationInternalServiceClient,
+    BatchGetFormsRequest, FiledForm, NotificationAmended, NotificationFiled, NotificationForwarded,
+    NotificationWithdrawn, notification_internal_service_client::NotificationInternalServiceClient,
 };
 use runtime::mesh::Channel;
 use sqlx::PgConnection;
 
-use super::{on_notification_filed, on_notification_forwarded};
+use super::{on_notification_amended, on_notification_filed, on_notification_forwarded, on_notification_withdrawn};
 
 /// Forms weigh more than the 4 MiB that tonic takes by itself, many at a time.
 const LARGEST: usize = 16 << 20;
@@ -33,7 +33,7 @@ impl Hears {
 #[async_trait]
 impl Projection for Hears {
     /// The forms, by notification.
-    type Fetched = HashMap<String, Form>;
+    type Fetched = HashMap<String, FiledForm>;
 
     fn source(&self) -> &'static str {
         "notification"
@@ -41,13 +41,16 @@ impl Projection for Hears {
 
     async fn fetch(&self, events: &[Event]) -> Result<Self::Fetched, Failure> {
         let filed: Vec<NotificationFiled> = Event::read_all(events)?;
-        if filed.is_empty() {
+        let amended: Vec<NotificationAmended> = Event::read_all(events)?;
+        let filed = filed.into_iter().map(|filed| filed.notification_id);
+        let notification_ids: Vec<String> =
+            filed.chain(amended.into_iter().map(|amended| amended.notification_id)).collect();
+        if notification_ids.is_empty() {
             return Ok(HashMap::new());
         }
-        let notification_ids = filed.into_iter().map(|filed| filed.notification_id).collect();
         let answer = self.notification.clone().batch_get_forms(BatchGetFormsRequest { notification_ids }).await?;
         let forms = answer.into_inner().forms;
-        Ok(forms.into_iter().filter_map(|filed| Some((filed.notification_id, filed.form?))).collect())
+        Ok(forms.into_iter().map(|filed| (filed.notification_id.clone(), filed)).collect())
     }
 
     async fn apply(&self, tx: &mut PgConnection, events: &[Event], forms: &Self::Fetched) -> Result<(), Failure> {
@@ -59,6 +62,12 @@ impl Projection for Hears {
                 // In the order of the log: what was filed before must be there.
                 on_notification_filed::take(&self.base, tx, &std::mem::take(&mut filings)).await?;
                 on_notification_forwarded::take(&self.base, tx, &forwarded).await?;
+            } else if let Some(amended) = event.read::<NotificationAmended>()? {
+                on_notification_filed::take(&self.base, tx, &std::mem::take(&mut filings)).await?;
+                on_notification_amended::take(&self.base, tx, &amended, forms).await?;
+            } else if let Some(withdrawn) = event.read::<NotificationWithdrawn>()? {
+                on_notification_filed::take(&self.base, tx, &std::mem::take(&mut filings)).await?;
+                on_notification_withdrawn::take(&self.base, tx, &withdrawn).await?;
             }
         }
         on_notification_filed::take(&self.base, tx, &filings).await

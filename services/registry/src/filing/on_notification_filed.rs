@@ -6,9 +6,10 @@ use access::{CaseId, OrganisationId};
 use chassis::Base;
 use data::Failure;
 use proto::{
-    notification::{Form, NotificationFiled},
+    notification::{FiledForm, NotificationFiled},
     registry::Relation,
 };
+use runtime::clock;
 use sqlx::PgConnection;
 
 use super::{
@@ -22,13 +23,13 @@ pub(super) fn read(
     base: &Base,
     filed: &NotificationFiled,
     traceparent: &str,
-    forms: &HashMap<String, Form>,
+    forms: &HashMap<String, FiledForm>,
 ) -> Result<Filing, Failure> {
     let malformed = |no: data::NoSuch| Failure::Dead(format!("the id of its {} is malformed", no.0));
-    let form = forms
-        .get(&filed.notification_id)
-        .cloned()
-        .ok_or_else(|| Failure::Dead("notification has no form that can be read".to_owned()))?;
+    let unreadable = || Failure::Dead("notification has no form that can be read".to_owned());
+    let held = forms.get(&filed.notification_id).ok_or_else(unreadable)?;
+    let form = held.form.clone().ok_or_else(unreadable)?;
+    let filed_at = held.receive_time.as_ref().and_then(clock::from_proto).unwrap_or(base.clock.now());
     let person = person_of(form.subject.clone().unwrap_or_default());
     Ok(Filing {
         notification_id: NotificationId::parse(&filed.notification_id).map_err(malformed)?,
@@ -36,6 +37,8 @@ pub(super) fn read(
         centre: OrganisationId::parse(&filed.receiving_centre_id).map_err(malformed)?,
         // Who names no case that can be read has named none: the person decides.
         case_id: CaseId::parse(&filed.case_id).ok(),
+        version: held.version,
+        filed_at,
         traceparent: traceparent.to_owned(),
         index: person::match_index(&base.vault, &person),
         form,
@@ -63,11 +66,13 @@ mod tests {
 
     use access::CaseId;
     use data::Failure;
+    use japan::access_id::AccessId;
     use proto::{
+        identity::Role,
         notification::{Diagnosis, Findings, Form, NotificationFiled},
         registry::{
-            CaseChanged, DiagnosisClass, FilingDoubt, FilingToCheck, Outcome as Ended, RecordOutcomeRequest,
-            RecordTestRequest, Relation, Test, TestMethod, TestResult,
+            CaseChanged, DiagnosisClass, FilingDoubt, FilingToCheck, GetAccessIdRequest, Outcome as Ended,
+            RecordOutcomeRequest, RecordTestRequest, Relation, Test, TestMethod, TestResult,
         },
     };
     use testing::{Body, Outcome, Refused as _};
@@ -78,7 +83,7 @@ mod tests {
     use crate::{
         case::Grant,
         course,
-        fixture::{Scene, filed, form, holders, request_id},
+        fixture::{Scene, filed, form, held, holders, request_id},
     };
 
     /// The case of the last event.
@@ -133,7 +138,18 @@ mod tests {
         };
         scene.ask(&scene.nurse, released, course::record_outcome).await?;
         scene.file(scene.hospital, scene.osaka, None, form()).await?;
-        assert_ne!(last(&scene).await?.case_id, id.to_string(), "an episode that ended is another one");
+        let again = last(&scene).await?.case_id;
+        assert_ne!(again, id.to_string(), "an episode that ended is another one");
+
+        // 再感染: the centre knows of the illness before, and who only reports this one does not.
+        let again = CaseId::parse(&again)?;
+        let seen = scene.get(&scene.nurse, again).await?;
+        assert_eq!(seen.previous_case_id, id.to_string());
+        let old = GetAccessIdRequest { case_id: id.to_string() };
+        let old = scene.ask(&scene.nurse, old, crate::access_id::get).await?.access_id;
+        assert_eq!(AccessId::parse(&seen.previous_access_id), AccessId::parse(&old));
+        let reporter = scene.get(&scene.hospital.staff(Role::Physician), again).await?;
+        assert_eq!((reporter.previous_case_id.as_str(), reporter.previous_access_id.as_str()), ("", ""));
         Ok(())
     }
 
@@ -151,7 +167,7 @@ mod tests {
         let moved = somebody_else();
         scene.file(scene.clinic, scene.osaka, Some(id), moved.clone()).await?;
         assert_eq!(last(&scene).await?.case_id, id.to_string());
-        assert!(doubts(&scene).await?.is_empty());
+        assert_eq!(doubts(&scene).await?, [(FilingDoubt::PersonDiffers, id.to_string())], "which number is right?");
 
         scene.file(scene.clinic, scene.osaka, Some(id), relative()).await?;
         let other = last(&scene).await?.case_id;
@@ -163,8 +179,8 @@ mod tests {
         scene.file(scene.clinic, scene.osaka, Some(id), moved).await?;
         assert_ne!(last(&scene).await?.case_id, id.to_string(), "nor does one whose relation has ended");
         let told = doubts(&scene).await?;
-        assert_eq!(told[..2], [(FilingDoubt::AnotherPerson, other), (FilingDoubt::NotRelated, strange)]);
-        assert_eq!(told.len(), 3);
+        assert_eq!(told[1..3], [(FilingDoubt::AnotherPerson, other), (FilingDoubt::NotRelated, strange)]);
+        assert_eq!(told.len(), 4);
         Ok(())
     }
 
@@ -211,7 +227,8 @@ mod tests {
             request_id: request_id(),
             case_id: id.to_string(),
             etag: String::new(),
-            test: Some(Test { method: 2, result: 2, sampled_date: "2020-05-30".to_owned(), specimen: 0 }),
+            test: Some(Test { method: 2, result: 2, sampled_date: "2020-05-30".to_owned(), ..Test::default() }),
+            ..RecordTestRequest::default()
         };
         let written = scene.ask(&scene.nurse, recorded, course::record_test).await;
         assert_eq!(written.refused().code(), Code::PermissionDenied);
@@ -238,7 +255,7 @@ mod tests {
         let filing = |reporter: Body, form: Form| {
             let id = Uuid::now_v7();
             let event = scene.world.event(&filed(id, reporter, scene.osaka, None)).unwrap();
-            (event, (id.to_string(), form))
+            (event, held(id, reporter, scene.osaka, form))
         };
         let suspected = Form { diagnosis_class: DiagnosisClass::Suspected.into(), ..form() };
         let filings =
@@ -262,7 +279,8 @@ mod tests {
             request_id: request_id(),
             case_id: id.to_string(),
             etag: String::new(),
-            test: Some(Test { method, result, sampled_date: "2020-05-30".to_owned(), specimen: 0 }),
+            test: Some(Test { method, result, sampled_date: "2020-05-30".to_owned(), ..Test::default() }),
+            ..RecordTestRequest::default()
         };
         scene.ask(&scene.physician, recorded, course::record_test).await?;
         let diagnosis = |day: &str| Diagnosis { method, result, sampled_date: day.to_owned(), specimen: 0 };
@@ -291,7 +309,8 @@ mod tests {
             (NotificationFiled { reporter_id: request_id(), ..good() }, Some(form()), false),
             (NotificationFiled { receiving_centre_id: request_id(), ..good() }, Some(form()), false),
         ] {
-            let forms: HashMap<_, _> = form.into_iter().map(|form| (event.notification_id.clone(), form)).collect();
+            let id = Uuid::try_parse(&event.notification_id)?;
+            let forms: HashMap<_, _> = form.into_iter().map(|form| held(id, scene.clinic, scene.osaka, form)).collect();
             let event = scene.world.event(&event)?;
             let failure = scene.world.hear_with(&scene.filings(), &[event], &forms).await.unwrap_err();
             assert_eq!(matches!(failure, Failure::Dead(_)), dead, "{failure:?}");

@@ -12,9 +12,13 @@ use sqlx::PgConnection;
 use super::{
     model::{NotificationId, forwarded},
     store,
+    version::Version,
     work::{to_check, unknown},
 };
-use crate::case::{self, Grant};
+use crate::{
+    case::{self, Grant},
+    fact,
+};
 
 pub(super) async fn take(base: &Base, tx: &mut PgConnection, event: &NotificationForwarded) -> Result<(), Failure> {
     let malformed = |_| Failure::Dead("carries a malformed id".to_owned());
@@ -26,13 +30,20 @@ pub(super) async fn take(base: &Base, tx: &mut PgConnection, event: &Notificatio
     let mut case = case::lock_all(tx, &[id]).await?.pop().ok_or_else(no_case)?;
     let centre = base.directory.get(to).ok_or_else(unknown)?;
 
-    case.forward(from, (to, centre.prefecture));
-    case.step(base.clock.now());
+    let now = base.clock.now();
+    let before = fact::of_cases(tx, &[id]).await?;
+    case.forward(from, to);
+    case.step(now);
+    let here = (to, centre.prefecture);
+    let version = Version::again(notification, &before, now);
+    let moved = version.map(|version| version.received_by(&case, &before, here)).unwrap_or_default();
+    fact::insert(tx, &moved).await?;
+    case.derive(&[before, moved].concat());
     let held = case::grants_of(tx, &[id]).await?;
     let mut grants = forwarded(&case, &held, from, to);
     let mut checks = Vec::new();
     if case.responsible_centre != Some(to) {
-        let doubt = to_check(id, notification, FilingDoubt::AnotherCentre, base.clock.now());
+        let doubt = to_check(id, notification, FilingDoubt::AnotherCentre, now);
         checks.push(doubt);
     }
     let prefecture = base.directory.prefecture(case.prefecture);
@@ -56,7 +67,7 @@ mod tests {
     use testing::{Body, Outcome};
     use uuid::Uuid;
 
-    use crate::fixture::{Scene, filed, form, holders, request_id};
+    use crate::fixture::{Scene, filed, form, held, holders, request_id};
 
     fn forwarded(id: Uuid, from: Body, to: Body) -> NotificationForwarded {
         NotificationForwarded {
@@ -75,7 +86,10 @@ mod tests {
             scene.world.event(&filed(id, scene.clinic, scene.osaka, None))?,
             scene.world.event(&forwarded(id, scene.osaka, scene.tokyo))?,
         ];
-        scene.world.hear_with(&scene.filings(), &events, &HashMap::from([(id.to_string(), form())])).await?;
+        scene
+            .world
+            .hear_with(&scene.filings(), &events, &HashMap::from([held(id, scene.clinic, scene.osaka, form())]))
+            .await?;
 
         let announced: Vec<CaseChanged> = scene.world.announced().await?;
         let changed = announced.last().unwrap();

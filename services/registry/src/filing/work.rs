@@ -4,38 +4,48 @@ use std::collections::HashMap;
 
 use access::{CaseId, Directory};
 use data::{Failure, outbox};
-use japan::date;
-use proto::registry::{FilingDoubt, FilingToCheck, Person, Relation};
+use proto::registry::{FilingDoubt, FilingToCheck, Person, PersonCorrected, Relation};
 use runtime::clock::to_proto;
 use sqlx::PgConnection;
-use time::{Date, OffsetDateTime};
+use time::OffsetDateTime;
 use vault::Vault;
 
 use super::{
-    model::{self, CheckId, Filing, NotificationId, Notified},
+    model::{self, CheckId, Filing, NotificationId},
     store,
+    told::told,
 };
 use crate::{
     access_id,
-    case::{self, Case, Grant, Version},
-    course::{self, Test},
-    person::{self, SealedPerson},
+    case::{self, Case, Grant},
+    fact::{self, Fact},
+    person::{self, PersonId, SealedPerson},
 };
+
+/// A person of a case that goes on.
+struct Known {
+    id: PersonId,
+    person: Person,
+}
 
 #[derive(Default)]
 pub(super) struct Work {
     cases: HashMap<CaseId, Case>,
     /// By blind index: the person's open case.
     open: HashMap<Vec<u8>, CaseId>,
+    /// By blind index: the person's last episode that ended.
+    ended: HashMap<Vec<u8>, CaseId>,
     /// Relations by case, those that ended too.
     held: HashMap<CaseId, Vec<Grant>>,
-    /// The persons of the cases that filers named.
-    named: HashMap<CaseId, Person>,
-    known_tests: HashMap<CaseId, Vec<Test>>,
+    /// The persons of the cases that are there already.
+    known: HashMap<CaseId, Known>,
+    /// Every fact of a case, those of this batch too.
+    facts: HashMap<CaseId, Vec<Fact>>,
+    new_facts: Vec<Fact>,
     persons: Vec<SealedPerson>,
+    supplied: HashMap<CaseId, SealedPerson>,
     touched: Vec<CaseId>,
-    versions: Vec<Version>,
-    tests: Vec<(CaseId, i32, Test)>,
+    versions: Vec<case::Version>,
     grants: Vec<Grant>,
     links: Vec<(NotificationId, CaseId)>,
     checks: Vec<FilingToCheck>,
@@ -45,26 +55,33 @@ impl Work {
     pub(super) async fn load(tx: &mut PgConnection, vault: &Vault, filings: &[Filing]) -> Result<Self, Failure> {
         let indexes: Vec<Vec<u8>> = filings.iter().filter_map(|filing| filing.index.clone()).collect();
         let open: HashMap<Vec<u8>, CaseId> = store::open_cases(tx, &indexes).await?.into_iter().collect();
+        let ended: HashMap<Vec<u8>, CaseId> = case::ended_of(tx, &indexes).await?.into_iter().collect();
         let named: Vec<CaseId> = filings.iter().filter_map(|filing| filing.case_id).collect();
         let mut ids: Vec<CaseId> = named.iter().chain(open.values()).copied().collect();
         ids.sort_unstable();
         ids.dedup();
+        if ids.is_empty() {
+            return Ok(Self { open, ended, ..Self::default() });
+        }
 
         let cases = case::lock_all(tx, &ids).await?.into_iter().map(|case| (case.id, case)).collect();
         let mut held: HashMap<CaseId, Vec<Grant>> = HashMap::new();
         for grant in case::grants_of(tx, &ids).await? {
             held.entry(grant.case_id).or_default().push(grant);
         }
-        let persons = if named.is_empty() { Vec::new() } else { person::of_cases(tx, &named).await? };
-        let named = persons
+        let known = person::of_cases(tx, &ids)
+            .await?
             .into_iter()
-            .map(|(id, sealed)| Ok((id, person::open(vault, &sealed).map_err(case::failure)?)))
+            .map(|(case, sealed)| {
+                let person = person::open(vault, &sealed).map_err(case::failure)?;
+                Ok((case, Known { id: sealed.id, person }))
+            })
             .collect::<Result<_, Failure>>()?;
-        let mut known_tests: HashMap<CaseId, Vec<Test>> = HashMap::new();
-        for (case, test) in course::tests_of(tx, &ids).await? {
-            known_tests.entry(case).or_default().push(test);
+        let mut facts: HashMap<CaseId, Vec<Fact>> = HashMap::new();
+        for fact in fact::of_cases(tx, &ids).await? {
+            facts.entry(fact.case_id).or_default().push(fact);
         }
-        Ok(Self { cases, open, held, named, known_tests, ..Self::default() })
+        Ok(Self { cases, open, ended, held, known, facts, ..Self::default() })
     }
 
     /// Takes one filing into account: its case, found or opened, goes one version on.
@@ -78,8 +95,7 @@ impl Work {
         // A moment behind on the directory is no reason to count a case nowhere.
         let centre = directory.get(filing.centre).ok_or_else(unknown)?;
         let filer = directory.get(filing.reporter).ok_or_else(unknown)?;
-        let notified = notified(filing, centre.prefecture)?;
-        let tests = tests(filing)?;
+        let told = told(filing, filer.kind, centre.prefecture)?;
 
         let named = filing.case_id.map(|id| self.named(id, filing, now));
         let mut doubt = named.and_then(Result::err);
@@ -87,31 +103,31 @@ impl Work {
             Some(id) => id,
             None => self.open_case(vault, filing, now)?,
         };
+        let differs = self.supply(vault, case_id, filing)?;
         let vanished = || Failure::Retry("the case vanished".to_owned());
         let case = self.cases.get_mut(&case_id).ok_or_else(vanished)?;
-        let is_new = case.version == 0;
-        case.take_notification(&notified);
-        for test in tests {
-            // The test site may have recorded the same test already.
-            let known = self.known_tests.entry(case_id).or_default();
-            if !known.contains(&test) {
-                known.push(test);
-                case.take_test(&test);
-                self.tests.push((case_id, case.test_count, test));
-            }
-        }
-        case.step(if is_new { case.created_at } else { now });
+        let held = self.held.get(&case_id).map(Vec::as_slice).unwrap_or_default();
+        let facts = self.facts.entry(case_id).or_default();
+
+        case.step(if case.version == 0 { case.created_at } else { now });
+        let before = facts.clone();
+        facts.extend(filing.speaks(case, held).replace(case, &before, told).facts);
+        case.derive(facts);
+        // Responsibility changes hands by a hand-over only: whoever files once more gives it to nobody.
+        case.responsible_centre = case.responsible_centre.or(Some(filing.centre));
+        self.new_facts.extend_from_slice(facts.get(before.len()..).unwrap_or_default());
 
         if case.responsible_centre != Some(filing.centre) {
             doubt = doubt.or(Some(FilingDoubt::AnotherCentre));
         }
-        let held = self.held.get(&case_id).map(Vec::as_slice).unwrap_or_default();
+        doubt = doubt.or(Some(FilingDoubt::PersonDiffers).filter(|_| differs));
+        self.grants.extend(case::moved(case, &before, facts));
         self.grants.push(model::filed_by(case, held, filing.reporter, filer.kind));
         // The centre's own relations last: it may be the filer, too.
         self.grants.extend(model::reached(case, filing.centre));
         let prefecture = directory.prefecture(case.prefecture);
         self.grants.extend(prefecture.map(|prefecture| Grant::begun(case, prefecture, Relation::Prefecture)));
-        self.versions.push(Version { case: case.clone(), traceparent: filing.traceparent.clone() });
+        self.versions.push(case::Version { case: case.clone(), traceparent: filing.traceparent.clone() });
         if !self.touched.contains(&case_id) {
             self.touched.push(case_id);
         }
@@ -123,10 +139,16 @@ impl Work {
     /// Stores and announces everything. Returns the cases that changed.
     pub(super) async fn save(self, tx: &mut PgConnection) -> Result<Vec<CaseId>, Failure> {
         person::insert(tx, &self.persons).await?;
+        let corrected: Vec<PersonCorrected> =
+            self.supplied.keys().map(|case| PersonCorrected { case_id: case.to_string() }).collect();
+        for person in self.supplied.into_values() {
+            person::replace(tx, &person).await?;
+        }
         let last: Vec<Case> = self.touched.iter().filter_map(|id| self.cases.get(id).cloned()).collect();
-        case::save_all(tx, &last, &self.versions, &self.grants).await?;
-        course::insert_tests(tx, &self.tests).await?;
         store::link(tx, &self.links).await?;
+        case::save_all(tx, &last, &self.versions, &self.grants).await?;
+        fact::insert(tx, &self.new_facts).await?;
+        outbox::add_all(tx, &corrected).await?;
         outbox::add_all(tx, &self.checks).await?;
         Ok(self.touched)
     }
@@ -143,7 +165,7 @@ impl Work {
         if !related {
             return Err(FilingDoubt::NotRelated);
         }
-        let agrees = self.named.get(&id).is_some_and(|known| person::agrees(known, &filing.person));
+        let agrees = self.known.get(&id).is_some_and(|known| person::agrees(&known.person, &filing.person));
         if agrees { Ok(id) } else { Err(FilingDoubt::AnotherPerson) }
     }
 
@@ -157,12 +179,24 @@ impl Work {
         let new = person::seal_new(vault, &filing.person).map_err(case::failure)?;
         let id = CaseId::new();
         let (_, access) = access_id::mint(vault, id).map_err(case::failure)?;
-        self.cases.insert(id, Case::opened(id, new.id, access, now));
+        let previous = filing.index.as_ref().and_then(|index| self.ended.get(index)).copied();
+        self.cases.insert(id, Case { previous, ..Case::opened(id, new.id, access, now) });
         self.persons.push(new);
         if let Some(index) = &filing.index {
             self.open.insert(index.clone(), id);
         }
         Ok(id)
+    }
+
+    /// What the form knows of a person and the registry does not, it learns. Tells whether the form says something else.
+    fn supply(&mut self, vault: &Vault, case: CaseId, filing: &Filing) -> Result<bool, Failure> {
+        let Some(known) = self.known.get_mut(&case) else { return Ok(false) };
+        if let Some(more) = person::supplied(&known.person, &filing.person) {
+            let sealed = person::seal_again(vault, known.id, &more).map_err(case::failure)?;
+            self.supplied.insert(case, sealed);
+            known.person = more;
+        }
+        Ok(person::differs(&known.person, &filing.person))
     }
 }
 
@@ -185,44 +219,4 @@ pub(super) fn to_check(
 /// The organisation will be known in a moment.
 pub(super) fn unknown() -> Failure {
     Failure::Retry("the directory does not know an organisation yet".to_owned())
-}
-
-fn notified(filing: &Filing, prefecture: u8) -> Result<Notified, Failure> {
-    let report_date =
-        day(&filing.form.report_date)?.ok_or_else(|| Failure::Dead("the form carries no report date".to_owned()))?;
-    let findings = filing.form.findings.clone().unwrap_or_default();
-    let diagnosis_date = day(&findings.diagnosis_date)?;
-    let stated = data::code(filing.person.stated_age_band);
-    Ok(Notified {
-        diagnosis_class: data::code(filing.form.diagnosis_class),
-        report_date,
-        onset_date: day(&findings.onset_date)?,
-        diagnosis_date,
-        died_on: day(&findings.death_date)?,
-        sex: data::code(filing.person.sex),
-        age_band: case::age_band(stated, day(&filing.person.birth_date)?, diagnosis_date.unwrap_or(report_date)),
-        receiving_centre: filing.centre,
-        prefecture,
-    })
-}
-
-fn tests(filing: &Filing) -> Result<Vec<Test>, Failure> {
-    let diagnoses = filing.form.findings.iter().flat_map(|findings| &findings.diagnoses);
-    let test = |diagnosis: &proto::notification::Diagnosis| {
-        Ok(Test {
-            method: data::code(diagnosis.method),
-            specimen: data::code(diagnosis.specimen),
-            result: data::code(diagnosis.result),
-            sampled_on: day(&diagnosis.sampled_date)?,
-        })
-    };
-    diagnoses.map(test).collect()
-}
-
-/// A stored date; notification has brought it to ISO before.
-fn day(text: &str) -> Result<Option<Date>, Failure> {
-    if text.is_empty() {
-        return Ok(None);
-    }
-    date::parse(text).map(Some).map_err(|_| Failure::Dead("the form carries an impossible date".to_owned()))
 }

@@ -6,6 +6,8 @@ use proto::registry::Person;
 use runtime::problem::Violation;
 use time::Date;
 
+use crate::{case, fact::Content};
+
 data::id!(
     /// A person, as known in one episode.
     PersonId,
@@ -76,6 +78,13 @@ pub(crate) fn corrected(held: &Person, given: &Person, mask: &Mask, today: Date)
     if now.is_empty() { Ok(normal(person)) } else { Err(refused(&now)) }
 }
 
+/// What a person's record says of sex and age on a day.
+pub(crate) fn described(person: &Person, on: Date) -> Content {
+    let born = born(person);
+    let band = case::age_band(data::code(person.stated_age_band), born, on);
+    Content::Description(data::code(person.sex), band, born.is_some())
+}
+
 /// The birth date of a stored person, where it is known.
 pub(crate) fn born(person: &Person) -> Option<Date> {
     date::parse(&person.birth_date).ok()
@@ -144,6 +153,40 @@ pub(crate) fn agrees(one: &Person, other: &Person) -> bool {
     named && one.birth_date == other.birth_date
 }
 
+/// What another record of the person adds to what is known. `None` where it adds nothing. Nothing known is overwritten.
+pub(crate) fn supplied(known: &Person, other: &Person) -> Option<Person> {
+    let mut person = known.clone();
+    for (held, given) in [
+        (&mut person.name_kana, &other.name_kana),
+        (&mut person.birth_date, &other.birth_date),
+        (&mut person.address, &other.address),
+        (&mut person.phone, &other.phone),
+        (&mut person.mail, &other.mail),
+        (&mut person.municipality_code, &other.municipality_code),
+    ] {
+        if held.is_empty() {
+            held.clone_from(given);
+        }
+    }
+    if person.sex == 0 {
+        person.sex = other.sex;
+    }
+    Some(person).filter(|person| person != known)
+}
+
+/// Whether another record of the person says something else, so that somebody should look.
+pub(crate) fn differs(known: &Person, other: &Person) -> bool {
+    let differ = |of: fn(&Person) -> String| {
+        let (one, other) = (of(known), of(other));
+        !one.is_empty() && !other.is_empty() && one != other
+    };
+    differ(|person| name::search_key(&person.name_kanji))
+        || differ(|person| name::search_key(&person.name_kana))
+        || differ(|person| person.birth_date.clone())
+        || differ(|person| person.phone.clone())
+        || differ(|person| name::search_key(&person.address))
+}
+
 #[cfg(test)]
 mod tests {
     use proto::registry::Person;
@@ -170,8 +213,8 @@ mod tests {
     fn nobody_is_matched_on_what_many_know() {
         let person = person();
         assert_eq!(match_key(&person), None);
-        let reachable = Person { phone: "09000000000".to_owned(), ..person };
-        assert_eq!(match_key(&reachable).as_deref(), Some("山田太郎|ヤマダタロウ|1980-01-31|09000000000"));
+        let reachable = Person { phone: "09010000000".to_owned(), ..person };
+        assert_eq!(match_key(&reachable).as_deref(), Some("山田太郎|ヤマダタロウ|1980-01-31|09010000000"));
         let written_otherwise = Person { name_kana: "ﾔﾏﾀﾞ　ﾀﾛｳ".to_owned(), ..reachable.clone() };
         assert_eq!(match_key(&written_otherwise), match_key(&reachable));
         assert_eq!(match_key(&Person { birth_date: String::new(), ..reachable }), None);
@@ -197,7 +240,7 @@ mod tests {
 
     #[test]
     fn a_name_and_the_birth_date_make_a_person_and_twins_are_two() {
-        let known = Person { phone: "09000000000".to_owned(), ..person() };
+        let known = Person { phone: "09010000000".to_owned(), ..person() };
         assert!(agrees(&known, &person()), "a new telephone is the same person");
         assert!(agrees(&known, &Person { name_kanji: "山田 太朗".to_owned(), ..person() }), "by the kana");
         let twin =

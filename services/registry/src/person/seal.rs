@@ -15,7 +15,7 @@ pub(crate) fn seal_new(vault: &Vault, person: &Person) -> Result<SealedPerson, E
     seal(vault, PersonId::new(), person)
 }
 
-pub(super) fn seal(vault: &Vault, id: PersonId, person: &Person) -> Result<SealedPerson, Error> {
+pub(crate) fn seal(vault: &Vault, id: PersonId, person: &Person) -> Result<SealedPerson, Error> {
     let sealed = vault.seal(PARTICULARS, id.uuid().as_bytes(), &person.encode_to_vec())?;
     Ok(SealedPerson { id, sealed, match_index: match_index(vault, person) })
 }

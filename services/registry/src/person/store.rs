@@ -56,7 +56,7 @@ pub(crate) async fn insert(conn: &mut PgConnection, persons: &[SealedPerson]) ->
     Ok(())
 }
 
-pub(super) async fn replace(conn: &mut PgConnection, person: &SealedPerson) -> sqlx::Result<()> {
+pub(crate) async fn replace(conn: &mut PgConnection, person: &SealedPerson) -> sqlx::Result<()> {
     sqlx::query("update person set sealed = $2, match_index = $3 where person_id = $1")
         .bind(person.id)
         .bind(&person.sealed)

@@ -6,11 +6,15 @@ use proto::registry::{Case as View, PersonCorrected, Relation, UpdatePersonReque
 use runtime::clock::day_in_japan;
 
 use super::{
-    model::{Mask, born, corrected},
+    model::{Mask, corrected, described},
     seal::{open, seal},
     store,
 };
-use crate::{case, service::Registry};
+use crate::{
+    case,
+    fact::{self, Fact, Recorder},
+    service::Registry,
+};
 
 pub(crate) async fn update(registry: Registry, call: Call<UpdatePersonRequest>) -> Result<View, Error> {
     let (request, vault) = (&call.request, &registry.base.vault);
@@ -23,10 +27,19 @@ pub(crate) async fn update(registry: Registry, call: Call<UpdatePersonRequest>) 
         let person = corrected(&open(vault, &held)?, &given, &mask, today)?;
         store::replace(&mut change.tx, &seal(vault, held.id, &person)?).await?;
 
-        let case = &mut change.held.case;
-        let on = case.diagnosis_date.or(case.report_date).unwrap_or(today);
-        case.age_band = case::age_band(data::code(person.stated_age_band), born(&person), on);
-        case.sex = data::code(person.sex);
+        let case = &change.held.case;
+        let on = case.course.diagnosis_date.or(case.course.report_date).unwrap_or(today);
+        let description = described(&person, on);
+        // The basic items are one record: whoever may correct them says what they say of sex and age.
+        let recorder = Recorder::of(&call.caller, case, &change.relations, change.now);
+        let fact = match fact::described(&change.held.facts) {
+            Some(held) => {
+                let authority = recorder.authority.max(held.authority);
+                Fact { authority, ..recorder.instead(case, held, Some(description)) }
+            }
+            None => recorder.fact(case, description),
+        };
+        change.held.record(fact);
         outbox::add(&mut change.tx, &PersonCorrected { case_id: id.to_string() }).await?;
         Ok(())
     })

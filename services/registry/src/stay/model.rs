@@ -3,19 +3,22 @@
 use access::OrganisationId;
 use proto::{
     beds::{AdmissionState, Destination},
-    registry::{Outcome, Placement, Relation},
+    registry::{Authority, Channel, Outcome, Placement, Relation},
 };
-use runtime::{clock::day_in_japan, problem::Why};
+use runtime::clock::{JAPAN, day_in_japan};
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 use crate::{
     case::{Case, Grant},
     course::Stay,
+    fact::{Content, Fact, FactId, Recorder, Source},
 };
 
 /// What beds told of an admission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Admission {
+    pub id: Uuid,
     pub state: AdmissionState,
     /// A room in lodging (宿泊療養), not a bed in a hospital.
     pub lodging: bool,
@@ -48,40 +51,47 @@ impl Admission {
         }
     }
 
+    /// What it tells of the case.
+    pub(crate) fn facts(&self, case: &Case) -> Vec<Fact> {
+        let died = self.state == AdmissionState::Left && self.destination == Destination::Died;
+        let death = died.then(|| Content::Ending(Outcome::Died, Some(day_in_japan(self.at))));
+        let told = death.or_else(|| self.stay().map(Content::Stay));
+        told.map(|content| self.fact(case, content)).into_iter().collect()
+    }
+
+    fn fact(&self, case: &Case, content: Content) -> Fact {
+        let recorder = Recorder {
+            organisation: Some(self.facility),
+            user: None,
+            on_behalf_of: None,
+            channel: Channel::Unspecified,
+            told_at: None,
+            authority: Authority::TreatingInstitution,
+            at: self.at,
+        };
+        let id = FactId::at(self.at);
+        recorder.about(case, id, id, Some(content), Source::Admission(self.id))
+    }
+
     /// Where the patient is from here on, as far as this tells.
-    pub(crate) fn stay(&self) -> Option<Stay> {
+    fn stay(&self) -> Option<Stay> {
         let (placement, facility_id) = match self.state {
             AdmissionState::Arrived if self.lodging => (Placement::Lodging, Some(self.facility)),
             AdmissionState::Arrived => (Placement::Hospital, Some(self.facility)),
             AdmissionState::Left if !self.moved_on => (placement_after(self.destination)?, None),
             _ => return None,
         };
-        Some(Stay { placement, since: day_in_japan(self.at), facility_id })
-    }
-}
-
-impl Case {
-    /// Takes an admission into account. Returns the stay that begins, if one does.
-    ///
-    /// # Errors
-    /// When the patient died there, and before onset or sampling.
-    pub(crate) fn take_admission(&mut self, admission: &Admission) -> Result<Option<Stay>, Why> {
-        let died = admission.state == AdmissionState::Left && admission.destination == Destination::Died;
-        if died && self.is_open() {
-            self.end(Outcome::Died, Some(day_in_japan(admission.at)))?;
-        }
-        let stay = admission.stay().filter(|_| self.is_open());
-        if let Some(stay) = &stay {
-            self.place(stay);
-        }
-        Ok(stay)
+        let local = self.at.to_offset(JAPAN);
+        Some(Stay { placement, since: local.date(), since_time: Some(local.time()), facility_id })
     }
 }
 
 /// Where somebody is after a bed, as far as leaving it tells. The dead have an outcome and no placement.
 fn placement_after(destination: Destination) -> Option<Placement> {
     match destination {
-        Destination::Discharged | Destination::Home => Some(Placement::Home),
+        // 退院 is not 自宅療養: whoever is discharged is in nobody's care, until the centre says how the episode ended.
+        Destination::Discharged => Some(Placement::Discharged),
+        Destination::Home => Some(Placement::Home),
         Destination::Lodging | Destination::Hospital => Some(Placement::Waiting),
         Destination::Died | Destination::Unspecified => None,
     }

@@ -6,9 +6,14 @@ use data::{Event, Failure, Projection};
 use proto::beds::{AdmissionChanged, AdmissionState, Capability};
 use runtime::clock;
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use super::model::Admission;
-use crate::{case, course};
+use crate::{
+    case,
+    course::Stay,
+    fact::{self, Content, Fact},
+};
 
 /// Hears beds.
 pub(crate) struct Hears;
@@ -46,15 +51,18 @@ async fn take(tx: &mut PgConnection, changed: &AdmissionChanged) -> Result<(), F
     let Some((id, admission)) = read(changed)? else { return Ok(()) };
     let no_case = || Failure::Dead("belongs to no case".to_owned());
     let mut case = case::lock_all(tx, &[id]).await?.pop().ok_or_else(no_case)?;
-    let stays = course::stays_of(tx, &[id]).await?;
-    let was_there = stays.iter().any(|(_, stay)| stay.facility_id == Some(admission.facility));
+    let before = fact::of_cases(tx, &[id]).await?;
+    let there = |stay: &Stay| stay.facility_id == Some(admission.facility);
+    let was_there = before.iter().any(|fact| matches!(&fact.content, Some(Content::Stay(stay)) if there(stay)));
 
     case.step(admission.at);
-    if let Some(stay) = case.take_admission(&admission).map_err(|why| Failure::Dead(why.text.en))? {
-        course::add_stay(tx, id, &stay).await?;
-    }
-    let grant = admission.grant(&case, was_there);
-    case::save_one(tx, &case, grant.as_slice()).await?;
+    let new: Vec<Fact> = admission.facts(&case).into_iter().map(|fact| fact.following(&before)).collect();
+    let after = [before.clone(), new.clone()].concat();
+    case.derive(&after);
+    let mut grants = case::moved(&case, &before, &after);
+    grants.extend(admission.grant(&case, was_there));
+    fact::insert(tx, &new).await?;
+    case::save_one(tx, &case, &grants).await?;
     Ok(case::audit_heard::<AdmissionChanged>(tx, "beds", admission.relation(), &[id]).await?)
 }
 
@@ -71,6 +79,7 @@ fn read(changed: &AdmissionChanged) -> Result<Option<(CaseId, Admission)>, Failu
     let malformed = |_| Failure::Dead("carries a malformed id".to_owned());
     let at = changed.change_time.as_ref().and_then(clock::from_proto);
     let admission = Admission {
+        id: Uuid::try_parse(&changed.admission_id).map_err(|_| Failure::Dead("carries a malformed id".to_owned()))?,
         state,
         lodging: changed.capability == i32::from(Capability::LodgingRoom),
         facility: OrganisationId::parse(&changed.facility_id).map_err(malformed)?,

@@ -89,6 +89,7 @@ mod tests {
             case_id: id.to_string(),
             etag: String::new(),
             necessity: 1,
+            ..JudgeAdmissionRequest::default()
         };
         scene.get(&scene.nurse, id).await?;
         let refused = scene.ask(&scene.nurse, judged(), course::judge_admission).await.refused();

@@ -78,6 +78,13 @@ pub(crate) fn handed_over(
         grants.push(Grant::ended(case, grant.organisation_id, grant.relation));
         grants.push(Grant::begun(case, grant.organisation_id, Relation::FormerCentre));
     }
+    // The prefecture the person left sees no more of the case than what it wrote itself.
+    let left = held.iter().filter(|grant| {
+        grant.relation == Relation::Prefecture && grant.until.is_none() && Some(grant.organisation_id) != prefecture
+    });
+    if prefecture.is_some() {
+        grants.extend(left.map(|grant| Grant::ended(case, grant.organisation_id, Relation::Prefecture)));
+    }
     grants.push(Grant::begun(case, to, Relation::ResponsibleCentre));
     grants.extend(prefecture.map(|prefecture| Grant::begun(case, prefecture, Relation::Prefecture)));
     grants

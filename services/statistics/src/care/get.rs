@@ -52,7 +52,7 @@ mod tests {
         CaseChanged { placement: placement.into(), ..scene.case() }
     }
 
-    /// A patient for every column of the survey, and three who are in none.
+    /// A patient for every column of the survey, and four who are in none.
     fn patients(scene: &Scene) -> Vec<CaseChanged> {
         let ill = || placed(scene, Placement::Hospital);
         let needs = AdmissionNecessity::Needed.into();
@@ -65,6 +65,9 @@ mod tests {
             placed(scene, Placement::Waiting),
             CaseChanged { admission_necessity: needs, ..placed(scene, Placement::Waiting) },
             CaseChanged { admission_necessity: needs, ..placed(scene, Placement::Unspecified) },
+            placed(scene, Placement::WelfareFacility),
+            placed(scene, Placement::TemporaryFacility),
+            placed(scene, Placement::Discharged),
             CaseChanged { outcome: Outcome::Released.into(), ..ill() },
             CaseChanged { outcome: Outcome::Died.into(), ..ill() },
             CaseChanged { diagnosis_class: DiagnosisClass::Suspected.into(), ..ill() },
@@ -87,7 +90,7 @@ mod tests {
     fn osaka() -> CareRow {
         CareRow {
             prefecture: 27,
-            under_care: 8,
+            under_care: 10,
             inpatients: 3,
             severe: 2,
             icu: 1,
@@ -97,20 +100,29 @@ mod tests {
             home: 1,
             waiting: 3,
             waiting_for_hospital: 2,
+            welfare_facility: 1,
+            temporary_facility: 1,
             secured_beds: 8,
             ready_beds: 6,
             secured_severe_beds: 3,
             secured_rooms: 9,
             ready_rooms: 8,
             bed_use_percent: Some(37.5),
-            hospitalised_percent: Some(37.5),
+            hospitalised_percent: Some(30.0),
         }
     }
 
     /// A row that can be printed.
     fn told(row: &CareRow) -> (Vec<i64>, [Option<f64>; 2]) {
         let people = [row.under_care, row.inpatients, row.severe, row.icu, row.ventilator, row.ecmo];
-        let places = [row.lodging, row.home, row.waiting, row.waiting_for_hospital];
+        let places = [
+            row.lodging,
+            row.home,
+            row.waiting,
+            row.waiting_for_hospital,
+            row.welfare_facility,
+            row.temporary_facility,
+        ];
         let room = [row.secured_beds, row.ready_beds, row.secured_severe_beds, row.secured_rooms, row.ready_rooms];
         let numbers = [&[i64::from(row.prefecture)][..], &people, &places, &room].concat();
         (numbers, [row.bed_use_percent, row.hospitalised_percent])
@@ -139,10 +151,10 @@ mod tests {
         };
         let total = CareRow {
             prefecture: 0,
-            under_care: 9,
+            under_care: 11,
             inpatients: 4,
             bed_use_percent: Some(50.0),
-            hospitalised_percent: Some(44.4),
+            hospitalised_percent: Some(36.4),
             ..osaka()
         };
         assert_eq!(all_told(&answer.prefectures), all_told(&[tokyo, osaka()]));

@@ -32,6 +32,8 @@ fn plus(a: &CareRow, b: &CareRow) -> CareRow {
         lodging: a.lodging + b.lodging,
         home: a.home + b.home,
         waiting: a.waiting + b.waiting,
+        welfare_facility: a.welfare_facility + b.welfare_facility,
+        temporary_facility: a.temporary_facility + b.temporary_facility,
         waiting_for_hospital: a.waiting_for_hospital + b.waiting_for_hospital,
         secured_beds: a.secured_beds + b.secured_beds,
         ready_beds: a.ready_beds + b.ready_beds,

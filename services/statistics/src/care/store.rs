@@ -15,6 +15,9 @@ const OPEN: i16 = Outcome::Unspecified as i16;
 const HOSPITAL: i16 = Placement::Hospital as i16;
 const LODGING: i16 = Placement::Lodging as i16;
 const HOME: i16 = Placement::Home as i16;
+const WELFARE: i16 = Placement::WelfareFacility as i16;
+const TEMPORARY: i16 = Placement::TemporaryFacility as i16;
+const DISCHARGED: i16 = Placement::Discharged as i16;
 const NEEDED: i16 = AdmissionNecessity::Needed as i16;
 const GENERAL: i16 = Capability::General as i16;
 const ICU: i16 = Capability::Icu as i16;
@@ -43,6 +46,8 @@ struct PatientsRow {
     ecmo: i64,
     lodging: i64,
     home: i64,
+    welfare_facility: i64,
+    temporary_facility: i64,
     waiting: i64,
     waiting_for_hospital: i64,
 }
@@ -59,6 +64,8 @@ impl From<PatientsRow> for CareRow {
             ecmo: row.ecmo,
             lodging: row.lodging,
             home: row.home,
+            welfare_facility: row.welfare_facility,
+            temporary_facility: row.temporary_facility,
             waiting: row.waiting,
             waiting_for_hospital: row.waiting_for_hospital,
             ..Self::default()
@@ -66,7 +73,7 @@ impl From<PatientsRow> for CareRow {
     }
 }
 
-/// The patients under care (療養者: notified as positive, and the episode goes on) of each prefecture of an area.
+/// The patients under care (療養者: notified as positive, and the episode goes on; 退院した者は数えない) of each prefecture of an area.
 pub(crate) async fn patients(conn: &mut PgConnection, area: Area, as_of: OffsetDateTime) -> sqlx::Result<Vec<CareRow>> {
     let rows: Vec<PatientsRow> = sqlx::query_as(formatcp!(
         "select care_prefecture as prefecture,
@@ -78,10 +85,12 @@ pub(crate) async fn patients(conn: &mut PgConnection, area: Area, as_of: OffsetD
                 count(*) filter (where placement = {HOSPITAL} and ecmo) as ecmo,
                 count(*) filter (where placement = {LODGING}) as lodging,
                 count(*) filter (where placement = {HOME}) as home,
+                count(*) filter (where placement = {WELFARE}) as welfare_facility,
+                count(*) filter (where placement = {TEMPORARY}) as temporary_facility,
                 count(*) filter (where placement in {WAITING}) as waiting,
                 count(*) filter (where placement in {WAITING} and admission_necessity = {NEEDED}) as waiting_for_hospital
          from case_fact
-         where outcome = {OPEN} and diagnosis_class in {POSITIVE_CLASSES} and recorded_to > $1 and recorded_from <= $1
+         where outcome = {OPEN} and placement <> {DISCHARGED} and diagnosis_class in {POSITIVE_CLASSES} and recorded_to > $1 and recorded_from <= $1
            and ($2::smallint is null or care_prefecture = $2) and ($3::uuid is null or responsible_centre = $3)
          group by care_prefecture"
     ))

@@ -3,4 +3,5 @@
 mod chart;
 mod dependencies;
 mod house;
+mod mission;
 mod threat_model;

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use access::{Relations, classes};
+use access::{OrganisationId, Relations, classes};
 use data::request::{self, Claim, Key};
 use prost::{Message, Name};
 use proto::options::Audit;
@@ -29,6 +29,12 @@ impl<T, R> Held<T, R> {
     /// The record, and how the caller stands to it.
     pub fn new(record: T, seen: Seen) -> Self {
         Self { record, seen, version: None, known: None, only_repeats: None }
+    }
+
+    /// Entered for an institution (代行入力): both names are recorded.
+    #[must_use]
+    pub fn on_behalf_of(self, institution: Option<OrganisationId>) -> Self {
+        Self { seen: self.seen.on_behalf_of(institution), ..self }
     }
 
     /// Sets the version that the `etag` is compared with.

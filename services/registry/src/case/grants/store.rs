@@ -75,14 +75,15 @@ pub(crate) async fn save(conn: &mut PgConnection, grants: &[Grant]) -> sqlx::Res
 /// Brings the lists of all organisations up to date for some cases.
 pub(crate) async fn refresh_lists(conn: &mut PgConnection, cases: &[CaseId]) -> sqlx::Result<()> {
     sqlx::query(formatcp!(
-        "insert into case_list as l (organisation_id, case_id, relations, is_open, updated_at)
+        "insert into case_list as l (organisation_id, case_id, relations, is_open, listed_at)
          select g.organisation_id, c.case_id, array_agg(g.relation order by g.relation), c.outcome = {STILL_OPEN},
                 c.updated_at
          from cases c join case_grant g using (case_id)
          where c.case_id = any($1) and g.until is null
          group by g.organisation_id, c.case_id
          on conflict (organisation_id, case_id) do update
-         set relations = excluded.relations, is_open = excluded.is_open, updated_at = excluded.updated_at"
+         set relations = excluded.relations, is_open = excluded.is_open
+         where l.relations <> excluded.relations or l.is_open <> excluded.is_open"
     ))
     .bind(cases)
     .execute(&mut *conn)
@@ -107,10 +108,11 @@ pub(crate) struct Listed {
     pub case_id: CaseId,
     /// The organisation's relations without an end.
     pub relations: Vec<Code<Relation>>,
-    pub updated_at: OffsetDateTime,
+    #[sqlx(rename = "listed_at")]
+    pub since: OffsetDateTime,
 }
 
-/// A page of an organisation's list, newest change first.
+/// A page of an organisation's list, newest first.
 pub(crate) async fn list(
     conn: &mut PgConnection,
     organisation: OrganisationId,
@@ -121,13 +123,13 @@ pub(crate) async fn list(
 ) -> sqlx::Result<Vec<Listed>> {
     // Two statements, because the open ones have an index of their own: they are few among many.
     let sql = if open_only {
-        "select case_id, relations, updated_at from case_list
-         where organisation_id = $1 and (updated_at, case_id) < ($2, $3) and ($4 = 0 or $4 = any(relations)) and is_open
-         order by updated_at desc, case_id desc limit $5"
+        "select case_id, relations, listed_at from case_list
+         where organisation_id = $1 and (listed_at, case_id) < ($2, $3) and ($4 = 0 or $4 = any(relations)) and is_open
+         order by listed_at desc, case_id desc limit $5"
     } else {
-        "select case_id, relations, updated_at from case_list
-         where organisation_id = $1 and (updated_at, case_id) < ($2, $3) and ($4 = 0 or $4 = any(relations))
-         order by updated_at desc, case_id desc limit $5"
+        "select case_id, relations, listed_at from case_list
+         where organisation_id = $1 and (listed_at, case_id) < ($2, $3) and ($4 = 0 or $4 = any(relations))
+         order by listed_at desc, case_id desc limit $5"
     };
     sqlx::query_as(sql)
         .bind(organisation)

@@ -3,9 +3,10 @@
 use std::{os::unix::fs::PermissionsExt as _, path::Path, process::Command, time::Duration};
 
 use anyhow::Context as _;
-use e2e::{World, eventually, figures, program};
+use e2e::{World, eventually, figures, file, filing, form, person, program};
 use proto::{
     identity::Role,
+    notification::{Form, GetNotificationRequest, Receipt},
     statistics::{Dimension, QueryCasesRequest},
 };
 
@@ -46,6 +47,54 @@ async fn exit_codes_mean_something_and_the_session_is_its_owners() -> Outcome {
     assert!(complaint.contains("form.report_date"), "{complaint}");
     assert_eq!(ctl(&world, &session, &["sign-out"])?.0, 0);
     assert_eq!(ctl(&world, &session, &["inbox"])?.0, 3);
+    Ok(())
+}
+
+/// A message of the contract as its JSON, in a file.
+fn written(world: &World, name: &str, message: &impl prost::Message, full_name: &str) -> anyhow::Result<String> {
+    let descriptor = proto::pool().get_message_by_name(full_name).context("not part of the contract")?;
+    let dynamic = prost_reflect::DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice())?;
+    let file = world.stack.run.join(name);
+    std::fs::write(&file, serde_json::to_string(&dynamic)?)?;
+    Ok(file.to_string_lossy().into_owned())
+}
+
+#[tokio::test]
+async fn a_receipt_is_proved_without_asking_anybody() -> Outcome {
+    let world = World::shared()?;
+    let clinic = world.at_work("clinic", Role::Physician).await?;
+    let receipt = file(&clinic, filing(form(&person()))).await?;
+    let request = GetNotificationRequest { notification_id: receipt.notification_id.clone() };
+    let stored = clinic.filing().get_notification(clinic.request(request)).await?.into_inner().form.unwrap_or_default();
+    let session = world.stack.run.join("ctl-nobody.session");
+    let (code, keys, _) = ctl(&world, &session, &["receipts", "keys"])?;
+    assert_eq!(code, 0, "the keys are public");
+    let keys_file = world.stack.run.join("receipt-keys.json").to_string_lossy().into_owned();
+    std::fs::write(&keys_file, keys)?;
+
+    let verify = |receipt: &Receipt, form: &Form| -> anyhow::Result<(i32, String)> {
+        let receipt = written(&world, "receipt.json", receipt, "hersys.notification.v1.Receipt")?;
+        let form = written(&world, "receipt-form.json", form, "hersys.notification.v1.Form")?;
+        let done = program("hersysctl")?
+            .args(["receipts", "verify", &receipt, "--form", &form, "--keys", &keys_file])
+            .env("HERSYS_STACK", "/nowhere/stack.json")
+            .output()?;
+        let told = [done.stdout, done.stderr].concat();
+        Ok((done.status.code().unwrap_or(-1), String::from_utf8_lossy(&told).into_owned()))
+    };
+    let (code, told) = verify(&receipt, &stored)?;
+    assert!(code == 0 && told.contains(&receipt.number) && told.contains("genuine, about this form"), "{told}");
+    let mut another = stored.clone();
+    another.report_date = "2020-05-31".to_owned();
+    for (receipt, form, why) in [
+        (receipt.clone(), &another, "the form is another one"),
+        (Receipt { number: "27-200601-00000000".to_owned(), ..receipt.clone() }, &stored, "number"),
+        (Receipt { version: 2, ..receipt.clone() }, &stored, "version"),
+        (Receipt { signature: format!("{}A", receipt.signature), ..receipt.clone() }, &stored, "signature"),
+    ] {
+        let (code, told) = verify(&receipt, form)?;
+        assert!(code == 5 && told.contains(why), "{code} {told}");
+    }
     Ok(())
 }
 

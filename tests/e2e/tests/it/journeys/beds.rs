@@ -165,7 +165,7 @@ async fn a_patient_gets_a_bed_and_the_count_follows_at_each_step() -> Outcome {
             severity: Severity::Severe.into(),
             icu: true,
             ventilator: true,
-            ecmo: false,
+            ..ClinicalState::default()
         }),
         ..RecordSeverityRequest::default()
     };

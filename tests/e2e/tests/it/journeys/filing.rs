@@ -221,7 +221,9 @@ async fn a_negative_test_is_counted_as_tested_and_not_as_positive() -> Outcome {
             specimen: Specimen::Saliva.into(),
             result: TestResult::Negative.into(),
             sampled_date: "2020-06-01".to_owned(),
+            ..Test::default()
         }),
+        ..RecordTestRequest::default()
     };
     let tested = clinic.course().record_test(clinic.request(request)).await?.into_inner();
     assert_eq!(tested.etag, "2");
@@ -262,7 +264,7 @@ async fn a_reinfection_is_a_new_case_of_the_same_person() -> Outcome {
         etag: String::new(),
         outcome: CaseOutcome::Released.into(),
         outcome_date: "2020-06-15".to_owned(),
-        is_correction: false,
+        entry: None,
     };
     clinic.course().record_outcome(clinic.request(request)).await?;
     let third = file(&clinic, filing(form(&somebody))).await?;

@@ -7,9 +7,9 @@ use e2e::{Refused as _, World, eventually, patient, person, register, request_id
 use proto::{
     identity::Role,
     registry::{
-        AcceptTransferRequest, AdmissionNecessity, Case, DeclineTransferRequest, GetCaseRequest, JudgeAdmissionRequest,
-        ListCasesRequest, OfferTransferRequest, RecordTestRequest, ReferCaseRequest, RegisterCaseRequest, Relation,
-        Specimen, Test, TestMethod, TestResult, TransferState,
+        AcceptTransferRequest, AdmissionNecessity, Case, DeclineTransferRequest, Entry, GetCaseRequest,
+        JudgeAdmissionRequest, ListCasesRequest, OfferTransferRequest, RecordTestRequest, ReferCaseRequest,
+        RegisterCaseRequest, Relation, Specimen, Test, TestMethod, TestResult, TransferState,
     },
 };
 use tonic::{Code, Status};
@@ -35,7 +35,9 @@ fn test(case_id: &str) -> RecordTestRequest {
             specimen: Specimen::Saliva.into(),
             result: TestResult::Negative.into(),
             sampled_date: "2020-06-01".to_owned(),
+            ..Test::default()
         }),
+        ..RecordTestRequest::default()
     }
 }
 
@@ -67,7 +69,7 @@ async fn a_centre_enters_for_a_clinic_without_rights_and_both_are_on_record() ->
     let request = RegisterCaseRequest {
         request_id: request_id(),
         person: Some(person()),
-        on_behalf_of_id: fax.clone(),
+        entry: Some(Entry { on_behalf_of_id: fax.clone(), ..Entry::default() }),
         ..RegisterCaseRequest::default()
     };
     let made = nurse.cases().register_case(nurse.request(request)).await?.into_inner();
@@ -101,6 +103,7 @@ async fn a_hand_over_has_one_responsible_centre_at_every_moment() -> Outcome {
         case_id: case_id.clone(),
         etag: String::new(),
         necessity: AdmissionNecessity::NotNeeded.into(),
+        ..JudgeAdmissionRequest::default()
     };
     let judged = osaka.course().judge_admission(osaka.request(judged)).await?.into_inner();
     assert_eq!(judged.admission_necessity, i32::from(AdmissionNecessity::NotNeeded));

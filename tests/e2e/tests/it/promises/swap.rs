@@ -14,6 +14,7 @@ use proto::{
         Contract, ContractScope, CreateContractRequest, CreateServiceAccountRequest, ListSessionsRequest,
         NameProxyRequest, Role, name_proxy_request::Contact,
     },
+    registry::ListFactsRequest,
 };
 use serde_json::{Value, json};
 use tonic::{Code, Status, body::Body};
@@ -119,8 +120,15 @@ async fn nothing_of_another_tenant_exists_whatever_id_is_put_into_whatever_reque
     let hospital_there = world.at_work("hospital-north", Role::Physician).await?;
     let strangers = [&nurse_there, &clinic_there, &coordinator_there, &admin_there, &hospital_there];
 
+    let facts = ListFactsRequest { case_id: case.clone(), ..ListFactsRequest::default() };
+    let fact =
+        nurse.facts().list_facts(nurse.request(facts)).await?.into_inner().facts.pop().unwrap_or_default().fact_id;
     let c = || json!(case);
     let chained = person();
+    let amended = json!({ "purpose": 1, "report_date": "2020-06-01", "diagnosis_class": 1,
+        "subject": { "name_kanji": chained.name_kanji, "name_kana": chained.name_kana, "sex": 1,
+            "birth_date": chained.birth_date, "whereabouts_code": "271004" },
+        "findings": { "diagnoses": [{ "method": 2, "result": 2, "sampled_date": "2020-05-30" }] } });
     let requests: Vec<(&str, Value)> = vec![
         ("GetCase", json!({ "case_id": c() })),
         ("ListCases", json!({ "for_organisation_id": centre })),
@@ -160,6 +168,23 @@ async fn nothing_of_another_tenant_exists_whatever_id_is_put_into_whatever_reque
         (
             "ForwardNotification",
             json!({ "request_id": id(), "notification_id": notification, "centre_id": third_centre }),
+        ),
+        ("ReturnNotification", json!({ "request_id": id(), "notification_id": notification, "reason": "住所不明" })),
+        ("AmendNotification", json!({ "request_id": id(), "notification_id": notification, "form": amended })),
+        ("WithdrawNotification", json!({ "request_id": id(), "notification_id": notification, "reason": "誤り" })),
+        ("ListVersions", json!({ "notification_id": notification })),
+        ("GetAccessId", json!({ "case_id": c() })),
+        ("ListFacts", json!({ "case_id": c() })),
+        (
+            "CorrectFact",
+            json!({ "request_id": id(), "case_id": c(), "fact_id": fact, "reason": "誤り",
+                "content": { "ending": { "outcome": 1, "outcome_date": "2020-06-10" } } }),
+        ),
+        ("WithdrawFact", json!({ "request_id": id(), "case_id": c(), "fact_id": fact, "reason": "誤り" })),
+        (
+            "UpdateSection",
+            json!({ "request_id": id(), "case_id": c(), "section_id": "background",
+                "answers": [{ "item": "employer", "values": ["甲社"] }] }),
         ),
         ("SubmitReport", json!({ "request_id": id(), "case_id": c(), "report": { "temperature_decicelsius": 365 } })),
         ("GetFollowup", json!({ "case_id": c() })),
@@ -211,7 +236,10 @@ async fn nothing_of_another_tenant_exists_whatever_id_is_put_into_whatever_reque
         ("EndSession", json!({ "session_id": session })),
         ("IssuePatientCode", json!({ "request_id": id(), "case_id": c() })),
         ("RevokePatientAccess", json!({ "request_id": id(), "case_id": c() })),
-        ("NameProxy", json!({ "request_id": id(), "case_id": c(), "birth_date": "1950-01-01", "phone": "0312345678" })),
+        (
+            "NameProxy",
+            json!({ "request_id": id(), "case_id": c(), "birth_date": "1950-01-01", "phone": "09012345678" }),
+        ),
         ("ListProxies", json!({ "case_id": c() })),
         ("ConfirmProxy", json!({ "request_id": id(), "case_id": c(), "proxy_id": proxy })),
         ("DismissProxy", json!({ "request_id": id(), "case_id": c(), "proxy_id": proxy })),

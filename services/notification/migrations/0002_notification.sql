@@ -12,7 +12,20 @@ create table notification (
     reporter_id      uuid        not null,
     receiving_centre uuid        not null,
     prefecture       smallint    not null,
+    -- The case that the filer named: a claim, until the registry says where the notification belongs.
+    named_case_id    uuid,
+    -- The case it belongs to, as the registry says.
     case_id          uuid,
+    -- The version of the form, from 1. Earlier ones are in notification_version.
+    version          integer     not null default 1,
+    -- When this version was filed, and by whom, where that is not the reporter (代行入力).
+    filed_at         timestamptz not null,
+    entered_by       uuid,
+    channel          smallint    not null,
+    told_at          timestamptz,
+    -- Why it was returned or withdrawn. Free text is sealed: it may name people.
+    reason           bytea,
+    withdrawn_at     timestamptz,
     salt             bytea       not null,
     content_hash     bytea       not null,
     received_at      timestamptz not null,
@@ -25,6 +38,23 @@ create table notification (
 create index notification_inbox on notification (receiving_centre, arrived_at desc, notification_id desc);
 -- Serves "what is still to be accepted": few among many. State 1 is filed.
 create index notification_open on notification (receiving_centre, arrived_at desc, notification_id desc) where state = 1;
+
+-- Serves what an institution filed, newest first, and what of it is still to be supplied.
+create index notification_reporter on notification (reporter_id, received_at desc, notification_id desc);
+create index notification_missing on notification (reporter_id, received_at desc, notification_id desc)
+    where missing <> '{}' and state <> 3;
+
+-- Versions of the form that were amended since.
+create table notification_version (
+    notification_id uuid        not null references notification,
+    version         integer     not null,
+    form_sealed     bytea       not null,
+    salt            bytea       not null,
+    content_hash    bytea       not null,
+    filed_at        timestamptz not null,
+    entered_by      uuid,
+    primary key (notification_id, version)
+);
 
 -- Centres that had a notification before they forwarded it: they go on seeing it.
 create table former_centre (

@@ -1,0 +1,28 @@
+//! On `notification.withdrawn`: what came from it counts no more, from now on. What others recorded stays.
+
+use chassis::Base;
+use data::Failure;
+use proto::{notification::NotificationWithdrawn, registry::Relation};
+use sqlx::PgConnection;
+
+use super::{model::NotificationId, store, version::Version};
+use crate::{case, fact};
+
+pub(super) async fn take(base: &Base, tx: &mut PgConnection, event: &NotificationWithdrawn) -> Result<(), Failure> {
+    let no_case = || Failure::Dead("belongs to no case".to_owned());
+    let notification = NotificationId::parse(&event.notification_id)
+        .map_err(|_| Failure::Dead("carries a malformed id".to_owned()))?;
+    let id = store::case_of(tx, notification).await?.ok_or_else(no_case)?;
+    let mut case = case::lock_all(tx, &[id]).await?.pop().ok_or_else(no_case)?;
+    let before = fact::of_cases(tx, &[id]).await?;
+
+    let now = base.clock.now();
+    case.step(now);
+    let new = Version::again(notification, &before, now).map(|version| version.replace(&case, &before, Vec::new()));
+    let new = new.unwrap_or_default().facts;
+    let after = [before.clone(), new.clone()].concat();
+    case.derive(&after);
+    fact::insert(tx, &new).await?;
+    case::save_one(tx, &case, &case::moved(&case, &before, &after)).await?;
+    Ok(case::audit_heard::<NotificationWithdrawn>(tx, "notification", Relation::ReceivingCentre, &[id]).await?)
+}

@@ -1,0 +1,130 @@
+//! A version of a notification takes the place of the one before: exactly the facts that came from it are replaced, and what the
+//! responsible centre corrected stays corrected.
+
+use std::collections::BTreeMap;
+
+use access::OrganisationId;
+use proto::registry::{Authority, Channel};
+use time::{Duration, OffsetDateTime};
+
+use super::model::NotificationId;
+use crate::{
+    case::Case,
+    fact::{self, Content, Fact, FactId, Recorder, Slot, Source},
+};
+
+/// Which version speaks, and with whose word.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Version {
+    pub notification: NotificationId,
+    pub number: i32,
+    pub reporter: OrganisationId,
+    /// What the word of the reporter weighs about a case of which the notification said nothing before.
+    pub authority: Authority,
+    /// When it was filed.
+    pub at: OffsetDateTime,
+}
+
+/// What a version adds to the facts of a case.
+#[derive(Default)]
+pub(super) struct Added {
+    pub facts: Vec<Fact>,
+    /// It says something else than the responsible centre, whose word still counts.
+    pub differs: bool,
+}
+
+impl Version {
+    /// The notification as it speaks now, to say something else at a moment. `None` where it never said anything.
+    pub(super) fn again(notification: NotificationId, held: &[Fact], at: OffsetDateTime) -> Option<Self> {
+        held.iter().find_map(|fact| match fact.source {
+            Source::Notification { id, version, .. } if id == notification && fact.user.is_none() => Some(Self {
+                notification,
+                number: version,
+                reporter: fact.organisation?,
+                authority: fact.authority,
+                at,
+            }),
+            _ => None,
+        })
+    }
+
+    /// What it adds to the facts of a case, where it tells all of this. Nothing, where it is known.
+    pub(super) fn replace(&self, case: &Case, held: &[Fact], told: Vec<(Slot, Content)>) -> Added {
+        let spoken = self.spoken(held);
+        let mut told: BTreeMap<Slot, Option<Content>> =
+            told.into_iter().map(|(slot, content)| (slot, Some(content))).collect();
+        // What this version does not say any more, it takes back.
+        for (slot, fact) in &spoken {
+            if fact.content.is_some() {
+                told.entry(*slot).or_insert(None);
+            }
+        }
+        let counts: BTreeMap<FactId, &Fact> = fact::latest(held);
+        let last = spoken.values().map(|fact| fact.recorded_at).max();
+        // The versions of a notification follow each other, whatever the clocks say.
+        let at = last.map_or(self.at, |last| self.at.max(last + Duration::milliseconds(1)));
+        let authority = spoken.values().map(|fact| fact.authority).min().unwrap_or(self.authority);
+
+        let mut added = Added::default();
+        for (slot, content) in told {
+            let known = spoken.get(&slot);
+            if known.is_some_and(|fact| fact.content == content) {
+                continue;
+            }
+            let corrected = known.and_then(|fact| counts.get(&fact.subject)).filter(|fact| fact.authority > authority);
+            added.differs |= corrected.is_some_and(|fact| fact.content != content);
+            added.facts.push(self.fact(case, (at, authority), (slot, content), known.map(|fact| fact.subject)));
+        }
+        added
+    }
+
+    /// That the notification is in another centre's inbox: a fact of its own, whoever corrected the rest.
+    pub(super) fn received_by(
+        &self,
+        case: &Case,
+        held: &[Fact],
+        (centre, prefecture): (OrganisationId, u8),
+    ) -> Vec<Fact> {
+        let Some(known) = self.spoken(held).remove(&Slot::REPORT) else { return Vec::new() };
+        let counts = fact::latest(held).remove(&known.subject).unwrap_or(known);
+        let Some(Content::Report(report)) = &counts.content else { return Vec::new() };
+        let at = self.at.max(counts.recorded_at + Duration::milliseconds(1));
+        let content = Content::Report(fact::Report { centre, prefecture, ..*report });
+        vec![self.fact(case, (at, counts.authority), (Slot::REPORT, Some(content)), Some(known.subject))]
+    }
+
+    /// The last word of the notification itself on each part.
+    fn spoken<'a>(&self, held: &'a [Fact]) -> BTreeMap<Slot, &'a Fact> {
+        let mut spoken: BTreeMap<Slot, &Fact> = BTreeMap::new();
+        for fact in held {
+            let Source::Notification { id, slot, .. } = fact.source else { continue };
+            // What somebody corrected is that person's word.
+            if id == self.notification && fact.user.is_none() && spoken.get(&slot).is_none_or(|held| held.id < fact.id)
+            {
+                spoken.insert(slot, fact);
+            }
+        }
+        spoken
+    }
+
+    fn fact(
+        &self,
+        case: &Case,
+        (at, authority): (OffsetDateTime, Authority),
+        (slot, content): (Slot, Option<Content>),
+        subject: Option<FactId>,
+    ) -> Fact {
+        let recorder = Recorder {
+            organisation: Some(self.reporter),
+            user: None,
+            on_behalf_of: None,
+            channel: Channel::Unspecified,
+            told_at: None,
+            authority,
+            at,
+        };
+        let id = FactId::at(at);
+        let source = Source::Notification { id: self.notification, version: self.number, slot };
+        recorder.about(case, id, subject.unwrap_or(id), content, source)
+    }
+}
