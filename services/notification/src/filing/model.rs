@@ -87,6 +87,7 @@ impl Notification {
         }
         self.state = State::Acknowledged;
         self.acknowledged_at = Some(now);
+        self.reason = None;
         self.revision += 1;
         true
     }
@@ -125,6 +126,7 @@ impl Notification {
         self.prefecture = prefecture;
         self.state = State::Filed;
         self.acknowledged_at = None;
+        self.reason = None;
         self.arrived_at = now;
         self.revision += 1;
     }

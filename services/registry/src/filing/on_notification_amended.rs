@@ -89,8 +89,9 @@ mod tests {
     use proto::{
         notification::{Care, Diagnosis, Findings, Form, NotificationAmended, Severity as Graded},
         registry::{
-            CorrectFactRequest, CourseDay, DayKind, FactContent, FactStanding, FilingDoubt, FilingToCheck,
-            Outcome as Ended, Placement, Severity, TestMethod, TestResult, fact_content::Content,
+            Case as View, CorrectFactRequest, CourseDay, DayKind, Fact, FactContent, FactStanding, FilingDoubt,
+            FilingToCheck, Outcome as Ended, Placement, Report, Severity, TestMethod, TestResult,
+            fact_content::Content,
         },
     };
     use testing::Outcome;
@@ -123,6 +124,21 @@ mod tests {
             }),
             ..form()
         }
+    }
+
+    /// The centre corrects the first fact of a kind.
+    async fn correct(scene: &Scene, case: CaseId, of: fn(&Content) -> bool, content: Content) -> anyhow::Result<View> {
+        let facts = scene.facts(&scene.nurse, case).await?;
+        let says = |fact: &&Fact| fact.content.as_ref().and_then(|said| said.content.as_ref()).is_some_and(of);
+        let request = CorrectFactRequest {
+            request_id: request_id(),
+            case_id: case.to_string(),
+            etag: String::new(),
+            fact_id: facts.iter().find(says).unwrap().fact_id.clone(),
+            content: Some(FactContent { content: Some(content) }),
+            reason: "本人に確認".to_owned(),
+        };
+        Ok(scene.ask(&scene.nurse, request, fact::correct).await?)
     }
 
     #[tokio::test]
@@ -168,21 +184,8 @@ mod tests {
         let scene = Scene::new().await?;
         let id = scene.file(scene.clinic, scene.osaka, None, ill("2020-05-25")).await?;
         let case = CaseId::parse(&scene.last().await?.case_id)?;
-        let facts = scene.facts(&scene.nurse, case).await?;
-        let onset = facts
-            .iter()
-            .find(|fact| matches!(fact.content.as_ref().and_then(|c| c.content.as_ref()), Some(Content::Day(_))))
-            .unwrap();
         let day = CourseDay { kind: DayKind::Onset.into(), date: "2020-05-27".to_owned() };
-        let corrected = CorrectFactRequest {
-            request_id: request_id(),
-            case_id: case.to_string(),
-            etag: String::new(),
-            fact_id: onset.fact_id.clone(),
-            content: Some(FactContent { content: Some(Content::Day(day)) }),
-            reason: "本人に確認".to_owned(),
-        };
-        let seen = scene.ask(&scene.nurse, corrected, fact::correct).await?;
+        let seen = correct(&scene, case, |content| matches!(content, Content::Day(_)), Content::Day(day)).await?;
         assert_eq!(seen.onset_date, "2020-05-27");
 
         let told = async || -> anyhow::Result<Vec<FilingDoubt>> {
@@ -223,6 +226,37 @@ mod tests {
         let filed = scene.file(scene.clinic, scene.osaka, Some(registered), form()).await?;
         scene.withdraw(filed).await?;
         assert_eq!(scene.last().await?.outcome, i32::from(Ended::Unspecified));
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn what_the_centre_corrected_of_a_withdrawn_notification_counts_no_report_and_the_centre_is_asked() -> Outcome
+    {
+        let scene = Scene::new().await?;
+        let id = scene.file(scene.clinic, scene.osaka, None, ill("2020-05-25")).await?;
+        let case = CaseId::parse(&scene.last().await?.case_id)?;
+        let report = Report { diagnosis_class: 2, report_date: "2020-05-31".to_owned(), ..Report::default() };
+        correct(&scene, case, |content| matches!(content, Content::Report(_)), Content::Report(report)).await?;
+        assert_eq!(scene.last().await?.report_date, "2020-05-31");
+        scene.withdraw(id).await?;
+        let left = scene.last().await?;
+        assert_eq!((left.report_date.as_str(), left.outcome()), ("", Ended::EnteredInError), "it is counted no more");
+        assert!(scene.world.announced::<FilingToCheck>().await?.is_empty());
+
+        let id = scene.file(scene.clinic, scene.osaka, None, ill("2020-05-25")).await?;
+        let case = CaseId::parse(&scene.last().await?.case_id)?;
+        let day = CourseDay { kind: DayKind::Onset.into(), date: "2020-05-27".to_owned() };
+        correct(&scene, case, |content| matches!(content, Content::Day(_)), Content::Day(day)).await?;
+        scene.withdraw(id).await?;
+        let left = scene.last().await?;
+        assert_eq!(
+            (left.report_date.as_str(), left.onset_date.as_str()),
+            ("", "2020-05-27"),
+            "the centre's word stands"
+        );
+        assert_eq!(left.outcome(), Ended::Unspecified, "and the centre is asked what it means");
+        let told: Vec<FilingToCheck> = scene.world.announced().await?;
+        assert_eq!(told.iter().map(FilingToCheck::doubt).collect::<Vec<_>>(), [FilingDoubt::DiffersFromCorrection]);
         Ok(())
     }
 

@@ -1,11 +1,14 @@
 //! On `notification.withdrawn`: what came from it counts no more, from now on. What others recorded stays.
 
 use chassis::Base;
-use data::Failure;
-use proto::{notification::NotificationWithdrawn, registry::Relation};
+use data::{Failure, outbox};
+use proto::{
+    notification::NotificationWithdrawn,
+    registry::{FilingDoubt, Relation},
+};
 use sqlx::PgConnection;
 
-use super::{model::NotificationId, store, version::Version};
+use super::{model::NotificationId, store, version::Version, work::to_check};
 use crate::{case, fact};
 
 pub(super) async fn take(base: &Base, tx: &mut PgConnection, event: &NotificationWithdrawn) -> Result<(), Failure> {
@@ -18,11 +21,15 @@ pub(super) async fn take(base: &Base, tx: &mut PgConnection, event: &Notificatio
 
     let now = base.clock.now();
     case.step(now);
-    let new = Version::again(notification, &before, now).map(|version| version.replace(&case, &before, Vec::new()));
-    let new = new.unwrap_or_default().facts;
-    let after = [before.clone(), new.clone()].concat();
+    let added = Version::again(notification, &before, now).map(|version| version.withdraw(&case, &before));
+    let added = added.unwrap_or_default();
+    let after = [before.clone(), added.facts.clone()].concat();
     case.derive(&after);
-    fact::insert(tx, &new).await?;
+    fact::insert(tx, &added.facts).await?;
+    if added.differs {
+        let doubt = to_check(id, notification, FilingDoubt::DiffersFromCorrection, now);
+        outbox::add_all(tx, &[doubt]).await?;
+    }
     case::save_one(tx, &case, &case::moved(&case, &before, &after)).await?;
     Ok(case::audit_heard::<NotificationWithdrawn>(tx, "notification", Relation::ReceivingCentre, &[id]).await?)
 }

@@ -72,8 +72,26 @@ impl Version {
                 continue;
             }
             let corrected = known.and_then(|fact| counts.get(&fact.subject)).filter(|fact| fact.authority > authority);
-            added.differs |= corrected.is_some_and(|fact| fact.content != content);
+            // A withdrawn report is no difference of opinion about it.
+            let withdrawn = slot == Slot::REPORT && content.is_none();
+            added.differs |= !withdrawn && corrected.is_some_and(|fact| fact.content != content);
             added.facts.push(self.fact(case, (at, authority), (slot, content), known.map(|fact| fact.subject)));
+        }
+        added
+    }
+
+    /// That it says nothing any more. Nobody's correction makes a report of what was withdrawn; what the centre corrected otherwise stays,
+    /// and it is asked.
+    pub(super) fn withdraw(&self, case: &Case, held: &[Fact]) -> Added {
+        let mut added = self.replace(case, held, Vec::new());
+        let counts = fact::latest(held);
+        for fact in &mut added.facts {
+            let report = matches!(fact.source, Source::Notification { slot: Slot::REPORT, .. });
+            if let Some(held) = counts.get(&fact.subject).filter(|_| report) {
+                fact.authority = fact.authority.max(held.authority);
+                let at = fact.recorded_at.max(held.recorded_at + Duration::milliseconds(1));
+                (fact.id, fact.recorded_at) = (FactId::at(at), at);
+            }
         }
         added
     }

@@ -181,6 +181,8 @@ impl Work {
         let (_, access) = access_id::mint(vault, id).map_err(case::failure)?;
         let previous = filing.index.as_ref().and_then(|index| self.ended.get(index)).copied();
         self.cases.insert(id, Case { previous, ..Case::opened(id, new.id, access, now) });
+        // The next filing of the batch may be about the same person.
+        self.known.insert(id, Known { id: new.id, person: filing.person.clone() });
         self.persons.push(new);
         if let Some(index) = &filing.index {
             self.open.insert(index.clone(), id);
