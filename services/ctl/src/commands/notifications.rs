@@ -202,8 +202,12 @@ fn line(notification: &Notification) -> String {
         NotificationState::Filed | NotificationState::Unspecified => "未受理",
     };
     format!(
-        "{}  {}  {state}  {}  {name}  {}",
-        notification.notification_id, notification.number, form.report_date, notification.reporter_name
+        "{}  {}  {state}  {}  {name}  {}  症例 {}",
+        notification.notification_id,
+        notification.number,
+        form.report_date,
+        notification.reporter_name,
+        notification.case_id
     )
 }
 
