@@ -82,6 +82,12 @@ def one_time_code(base32: str) -> str:
     return f"{number % 1_000_000:06}"
 
 
+def phone() -> str:
+    """A telephone in Osaka, unlike any other."""
+    number = uuid.uuid4().int % 10_000_000
+    return f"06-6{number // 10_000:03}-{number % 10_000:04}"
+
+
 def registration() -> dict:
     """A request that registers somebody in Osaka; each one is somebody else's."""
     person = {
@@ -89,7 +95,8 @@ def registration() -> dict:
         "nameKana": "ミホン タロウ",
         "birthDate": "S55.1.31",
         "sex": "SEX_MALE",
-        "phone": "06-6000-0000",
+        # Whoever has another telephone is another person.
+        "phone": phone(),
         "municipalityCode": "271004",
     }
     return {"requestId": str(uuid.uuid4()), "person": person, "consultationDate": "2020-06-01"}

@@ -42,13 +42,13 @@ KNOWN: dict[str, tuple[int, int, str]] = {
 
 # What differs from one record to the next. Points in time differ too.
 OWN = {"caseId", "accessId", "factId", "notificationId", "notificationIds", "number", "reportId", "salt", "contentHash",
-       "signature", "nextPageToken"}
+       "signature", "nextPageToken", "phone"}
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT[0-9:.]+Z")
 
 
 @dataclass
 class Call:
-    """A call that is made through both; `{case}`, `{notification}` and `{id}` stand for each side's own."""
+    """A call that is made through both; `{case}`, `{notification}`, `{id}` and `{phone}` stand for each side's own."""
 
     name: str
     method: str
@@ -64,6 +64,7 @@ def calls(form: dict, centre: str, institution: str) -> list[Call]:
     test = {"method": "TEST_METHOD_ANTIGEN_QUALITATIVE", "specimen": "SPECIMEN_SALIVA", "result": "TEST_RESULT_NEGATIVE",
             "sampledDate": "2020-06-02"}
     registration = {**rest.registration(), "requestId": "{id}"}
+    registration["person"]["phone"] = "{phone}"
     wrong = {**registration, "person": {**registration["person"], "birthDate": "2020-02-30", "phone": "x"}}
     unknown = {**registration, "person": {**registration["person"], "sex": "SEX_NONE"}}
     place = {"requestId": "{id}", "placement": "PLACEMENT_HOME", "sinceDate": "2020-06-02"}
@@ -104,9 +105,9 @@ def calls(form: dict, centre: str, institution: str) -> list[Call]:
              {"request_id": "{id}", "placement": "PLACEMENT_HOME", "sinceDate": "2020-06-05", "facility_id": ""}),
         Call("null in a body", "POST", "/v1/cases/{case}/placements", {**place, "sinceDate": "2020-06-06", "etag": None}),
         Call("correct one item", "PATCH", "/v1/cases/{case}/person?requestId={id}&updateMask=phone",
-             {"phone": "06-6208-0001", "nameKanji": "無視"}),
+             {"phone": "{phone}", "nameKanji": "無視"}),
         Call("correct two items", "PATCH", "/v1/cases/{case}/person?request_id={id}&update_mask=phone%2CnameKana",
-             {"phone": "06-6208-0002", "nameKana": "ミホン ジロウ"}),
+             {"phone": "{phone}", "nameKana": "ミホン ジロウ"}),
         Call("refer", "POST", "/v1/cases/{case}:refer", {"requestId": "{id}", "institutionId": institution}),
         Call("offer a transfer", "POST", "/v1/cases/{case}:offerTransfer",
              {"requestId": "{id}", "toCentreId": centre, "reason": "転居"}),
@@ -184,7 +185,8 @@ class Side:
             time.sleep(0.05)
 
     def filled(self, text: str) -> str:
-        names = {"{case}": self.case, "{notification}": self.notification, "{id}": str(uuid.uuid4())}
+        names = {"{case}": self.case, "{notification}": self.notification, "{id}": str(uuid.uuid4()),
+                 "{phone}": rest.phone()}
         for name, value in names.items():
             text = text.replace(name, value)
         return text

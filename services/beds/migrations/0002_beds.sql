@@ -11,7 +11,11 @@ create table capacity (
     secured     integer     not null,
     ready       integer     not null,
     version     bigint      not null,
+    -- As of when: when it was told, where somebody else entered it (代行入力).
     reported_at timestamptz not null,
+    entered_at  timestamptz not null,
+    entered_by  uuid        not null,
+    channel     smallint    not null default 0,
     primary key (facility_id, capability)
 );
 -- Serves the ranking of a prefecture's facilities.
@@ -31,6 +35,8 @@ create table admission (
     case_id      uuid        not null,
     version      bigint      not null,
     state        smallint    not null,
+    -- As of when it stands there: when a facility told it, where somebody else entered it later.
+    since        timestamptz not null,
     capability   smallint    not null,
     prefecture   smallint    not null,
     requested_by uuid        not null,
@@ -72,4 +78,18 @@ create table refusal (
     -- Free text is sealed: it may name people.
     reason       bytea       not null,
     primary key (admission_id, number)
+);
+
+-- What facilities answered, and who entered it: both names, how it was told and when.
+create table facility_answer (
+    admission_id uuid        not null references admission,
+    -- Of the admission, with this answer.
+    version      bigint      not null,
+    state        smallint    not null,
+    facility_id  uuid        not null,
+    entered_by   uuid        not null,
+    channel      smallint    not null default 0,
+    told_at      timestamptz,
+    entered_at   timestamptz not null,
+    primary key (admission_id, version)
 );

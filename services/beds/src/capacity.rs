@@ -29,5 +29,8 @@ fn shown(directory: &Directory, room: &Room) -> Capacity {
         free: small(room.free()),
         report_time: Some(to_proto(room.reported_at)),
         etag: room.version.to_string(),
+        entered_by_id: room.entered_by.to_string(),
+        channel: room.channel.into(),
+        entry_time: Some(to_proto(room.entered_at)),
     }
 }

@@ -7,10 +7,12 @@ use proto::{
         ReportCapacityRequest, RequestAdmissionRequest,
     },
     identity::{OrganisationKind as Kind, Role},
-    registry::{CaseChanged, Grant, Placement, Relation, Severity},
+    registry::{CaseChanged, Channel, Entry, Grant, Placement, Relation, Severity},
 };
+use runtime::clock::to_proto;
 use testing::{Body, World};
-use tonic::Status;
+use time::{Duration, OffsetDateTime};
+use tonic::{Code, Status};
 use uuid::Uuid;
 
 use crate::{MIGRATIONS, capacity, coordination, service::Beds, stay};
@@ -123,7 +125,7 @@ impl Scene {
         let request = AcceptAdmissionRequest {
             request_id: request_id(),
             admission_id: admission.admission_id.clone(),
-            etag: String::new(),
+            ..AcceptAdmissionRequest::default()
         };
         self.world.ask(&self.beds, &self.ward, request, stay::accept).await
     }
@@ -133,10 +135,55 @@ impl Scene {
         let request = ConfirmArrivalRequest {
             request_id: request_id(),
             admission_id: admission.admission_id.clone(),
-            etag: String::new(),
+            ..ConfirmArrivalRequest::default()
         };
         self.world.ask(&self.beds, &self.ward, request, stay::arrive).await
     }
+}
+
+/// A facility told it by telephone at a moment.
+pub(crate) fn by_telephone(facility: Body, at: OffsetDateTime) -> Entry {
+    Entry {
+        on_behalf_of_id: facility.id.to_string(),
+        channel: Channel::Telephone.into(),
+        told_time: Some(to_proto(at)),
+    }
+}
+
+/// What is wrong with an entry, who makes it, the entry, and the code and field of the refusal.
+pub(crate) type Wrong = (&'static str, Caller, Option<Entry>, Code, &'static str);
+
+/// Entries that nobody may make for the hospital.
+pub(crate) async fn wrong_entries(scene: &Scene) -> anyhow::Result<Vec<Wrong>> {
+    let now = scene.world.clock.now();
+    let far = scene.world.body(Kind::Hospital, 13).await?;
+    let other = scene.world.body(Kind::Hospital, PREFECTURE).await?;
+    let by = |facility| by_telephone(facility, now);
+    let later = by_telephone(scene.hospital, now + Duration::hours(2));
+    let mute = Entry { channel: 0, ..by(scene.hospital) };
+    let garbled = Entry { on_behalf_of_id: "x".to_owned(), ..by(scene.hospital) };
+    let nobody = Entry { on_behalf_of_id: String::new(), ..by(scene.hospital) };
+    let nurse = || scene.nurse.clone();
+    let (denied, invalid) = (Code::PermissionDenied, Code::InvalidArgument);
+    Ok(vec![
+        ("the centre says nothing of who told it", nurse(), None, denied, ""),
+        ("nor by saying only how it was told", nurse(), Some(nobody), denied, ""),
+        ("another hospital enters", other.staff(Role::Nurse), Some(by(scene.hospital)), denied, ""),
+        ("lodging enters", scene.officer.clone(), Some(by(scene.hospital)), denied, ""),
+        ("it could enter it itself, so how did it tell", nurse(), Some(mute), invalid, "entry.channel"),
+        ("it is told in the future", nurse(), Some(later), invalid, "entry.told_time"),
+        ("it is in another prefecture", nurse(), Some(by(far)), invalid, "entry.on_behalf_of_id"),
+        ("it is another hospital", nurse(), Some(by(other)), invalid, "entry.on_behalf_of_id"),
+        ("it is no institution", nurse(), Some(by(scene.centre)), invalid, "entry.on_behalf_of_id"),
+        ("it is nobody", nurse(), Some(garbled), invalid, "entry.on_behalf_of_id"),
+    ])
+}
+
+/// Centres and prefectures without a relation to the case, which enter nothing about it.
+pub(crate) async fn strangers(scene: &Scene) -> anyhow::Result<[Caller; 2]> {
+    let neighbour = scene.world.body(Kind::HealthCentre, PREFECTURE).await?;
+    let prefecture = scene.world.body(Kind::Prefecture, PREFECTURE).await?;
+    Ok([neighbour.staff(Role::Nurse), prefecture.staff(Role::Coordinator)])
 }
 
 /// A new request id.

@@ -36,8 +36,11 @@ accessors! {
     cases: registry::case_service_client::CaseServiceClient;
     course: registry::course_service_client::CourseServiceClient;
     facts: registry::fact_service_client::FactServiceClient;
+    exposures: registry::exposure_service_client::ExposureServiceClient;
+    duplicates: registry::duplicate_service_client::DuplicateServiceClient;
     persons: registry::person_service_client::PersonServiceClient;
     access_ids: registry::access_id_service_client::AccessIdServiceClient;
+    search: registry::search_service_client::SearchServiceClient;
     sections: registry::section_service_client::SectionServiceClient;
     referrals: registry::referral_service_client::ReferralServiceClient;
     transfers: registry::transfer_service_client::TransferServiceClient;
@@ -45,6 +48,9 @@ accessors! {
 
     filing: notification::filing_service_client::FilingServiceClient;
     inbox: notification::inbox_service_client::InboxServiceClient;
+    forms: notification::form_service_client::FormServiceClient;
+    drafts: notification::draft_service_client::DraftServiceClient;
+    local_items: notification::local_item_service_client::LocalItemServiceClient;
 
     followup: followup::followup_service_client::FollowupServiceClient;
     plans: followup::plan_service_client::PlanServiceClient;

@@ -11,8 +11,8 @@ use uuid::Uuid;
 
 use crate::{
     commands::{
-        audit, cases, contracts, keys, messages, notifications, operations, organisations, receipts, replay, sessions,
-        statistics, surge, terms, users,
+        audit, cases, contracts, drafts, forms, inbox, keys, local_items, messages, notifications, operations,
+        organisations, receipts, replay, sessions, statistics, surge, tasks, terms, users,
     },
     demo,
     target::Target,
@@ -75,6 +75,14 @@ enum Command {
         #[arg(long)]
         missing: bool,
     },
+    /// Show the form as of a day: its items, which are required (◎) or asked for later (○), and the order of its days.
+    Form(forms::Form),
+    /// Drafts of notifications (下書き).
+    #[command(subcommand)]
+    Drafts(drafts::Drafts),
+    /// What your area asks beyond the form (任意入力項目).
+    #[command(subcommand)]
+    LocalItems(local_items::LocalItems),
     /// List the versions of a notification, and what each of them changed.
     Versions { notification: Uuid },
     /// Receipts as evidence.
@@ -83,14 +91,15 @@ enum Command {
     /// Cases and the facts that are recorded about them.
     #[command(subcommand)]
     Cases(cases::Cases),
-    /// List the inbox, newest first.
-    Inbox {
-        /// Only what is not acknowledged yet.
-        #[arg(long)]
-        open: bool,
+    /// List the inbox, newest first, or tell how much there is.
+    Inbox(inbox::Inbox),
+    /// Acknowledge notifications (受理), one or many.
+    Acknowledge {
+        #[arg(required = true)]
+        notifications: Vec<Uuid>,
     },
-    /// Acknowledge a notification (受理).
-    Acknowledge { notification: Uuid },
+    /// Make a notification in the inbox your own work, a colleague's, or nobody's again.
+    Assign(inbox::Assign),
     /// Return a notification to whoever filed it (返戻), with the reason.
     Return {
         notification: Uuid,
@@ -99,6 +108,9 @@ enum Command {
     },
     /// Forward a notification to another centre.
     Forward { notification: Uuid, centre: Uuid },
+    /// What your organisation has to do: list, assign, close, watch.
+    #[command(subcommand)]
+    Tasks(tasks::Tasks),
     /// Figures by up to four dimensions.
     Statistics(statistics::Statistics),
     /// Send an open-data file, or a synthetic wave, as registrations and notifications.
@@ -172,18 +184,21 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Withdraw(args) => notifications::withdraw(&target.signed_in().await?, args).await,
         Command::Filed { missing } => notifications::filed(&target.signed_in().await?, missing).await,
         Command::Versions { notification } => notifications::versions(&target.signed_in().await?, notification).await,
+        Command::Form(args) => forms::show(&target.signed_in().await?, args).await,
+        Command::Drafts(command) => drafts::run(&target.signed_in().await?, command).await,
+        Command::LocalItems(command) => local_items::run(&target.signed_in().await?, command).await,
         Command::Receipts(command) => receipts::run(target, command).await,
         Command::Cases(command) => cases::run(&target.signed_in().await?, command).await,
         Command::Return { notification, reason } => {
-            notifications::send_back(&target.signed_in().await?, notification, reason).await
+            inbox::send_back(&target.signed_in().await?, notification, reason).await
         }
-        Command::Inbox { open } => notifications::inbox(&target.signed_in().await?, open).await,
-        Command::Acknowledge { notification } => {
-            notifications::acknowledge(&target.signed_in().await?, notification).await
-        }
+        Command::Inbox(args) => inbox::inbox(&target.signed_in().await?, args).await,
+        Command::Acknowledge { notifications } => inbox::acknowledge(&target.signed_in().await?, &notifications).await,
+        Command::Assign(args) => inbox::assign(&target.signed_in().await?, &args).await,
         Command::Forward { notification, centre } => {
-            notifications::forward(&target.signed_in().await?, notification, centre).await
+            inbox::forward(&target.signed_in().await?, notification, centre).await
         }
+        Command::Tasks(command) => tasks::run(&target.signed_in().await?, command).await,
         Command::Statistics(args) => statistics::query(&target.signed_in().await?, &args).await,
         Command::Replay(args) => replay::run(target.signed_in().await?, &args, &target.session).await,
         Command::Messages => messages::list(&target.signed_in().await?).await,

@@ -19,8 +19,8 @@ const PROGRAM: &str = "nats-server";
 pub const LISTENS_TO: &[(&str, &[&str])] = &[
     ("identity", &["identity", "registry"]),
     ("registry", &["identity", "notification", "beds"]),
-    ("notification", &["identity"]),
-    ("followup", &["identity", "registry"]),
+    ("notification", &["identity", "registry"]),
+    ("followup", &["identity", "registry", "notification"]),
     ("beds", &["identity", "registry"]),
     ("statistics", &["identity", "registry", "beds"]),
 ];

@@ -20,6 +20,7 @@ use time::OffsetDateTime;
 use crate::service::Followup;
 
 pub(crate) use hears::Hears;
+pub(crate) use on_changed::is_void;
 
 /// A case and how the caller stands to it.
 #[derive(Clone)]

@@ -9,20 +9,21 @@ use proto::{
         SubmitReportResponse, Task, WarningSign,
     },
     identity::{OrganisationKind as Kind, Role},
+    notification::{NotificationAmended, NotificationFiled, NotificationReturned},
     registry::{CaseChanged, CaseOpenedInEmergency, Grant, Relation},
 };
 use runtime::clock::to_proto;
 use testing::{Body, Refused as _, World};
-use time::Duration;
+use time::{Duration, OffsetDateTime};
 use tonic::{Code, Request, Status};
 use uuid::Uuid;
 
-use crate::{MIGRATIONS, case, overview, plan, report, service::Followup, worklist};
+use crate::{MIGRATIONS, case, filing, overview, plan, report, service::Followup, worklist};
 
 /// Osaka.
 pub(crate) const PREFECTURE: u8 = 27;
 
-/// A prefecture with two centres, lodging and a clinic.
+/// A prefecture with two centres, lodging, a clinic and a hospital.
 pub(crate) struct Scene {
     pub world: World,
     pub followup: Followup,
@@ -30,6 +31,7 @@ pub(crate) struct Scene {
     pub other_centre: Body,
     pub lodging: Body,
     pub clinic: Body,
+    pub hospital: Body,
     /// A public-health nurse of the centre, and a colleague.
     pub nurse: Caller,
     pub colleague: Caller,
@@ -39,6 +41,8 @@ pub(crate) struct Scene {
     pub officer: Caller,
     /// A physician of the clinic.
     pub physician: Caller,
+    /// A nurse of the hospital.
+    pub ward: Caller,
     version: AtomicI64,
 }
 
@@ -50,6 +54,7 @@ impl Scene {
         let other_centre = world.body(Kind::HealthCentre, PREFECTURE).await?;
         let lodging = world.body(Kind::LodgingFacility, PREFECTURE).await?;
         let clinic = world.body(Kind::Clinic, PREFECTURE).await?;
+        let hospital = world.body(Kind::Hospital, PREFECTURE).await?;
         Ok(Self {
             world,
             followup,
@@ -57,11 +62,13 @@ impl Scene {
             other_centre,
             lodging,
             clinic,
+            hospital,
             nurse: centre.staff(Role::Nurse),
             colleague: centre.staff(Role::Nurse),
             stranger: other_centre.staff(Role::Nurse),
             officer: lodging.staff(Role::LodgingOfficer),
             physician: clinic.staff(Role::Physician),
+            ward: hospital.staff(Role::Nurse),
             version: AtomicI64::new(1),
         })
     }
@@ -85,6 +92,12 @@ impl Scene {
 
     pub(crate) fn hears(&self) -> case::Hears {
         case::Hears { clock: self.world.clock.clone() }
+    }
+
+    /// What notification tells.
+    pub(crate) async fn hear_of_filing<M: prost::Message + prost::Name>(&self, event: &M) -> anyhow::Result<()> {
+        let hears = filing::Hears { clock: self.world.clock.clone() };
+        Ok(self.world.hear(&hears, event).await?)
     }
 
     /// Somebody whom the centre observes.
@@ -164,6 +177,16 @@ pub(crate) fn grant(body: Body, relation: Relation) -> Grant {
     Grant { organisation_id: body.id.to_string(), relation: relation.into(), ..Grant::default() }
 }
 
+/// A relation that began at a moment.
+pub(crate) fn since(body: Body, relation: Relation, moment: OffsetDateTime) -> Grant {
+    Grant { from_time: Some(to_proto(moment)), ..grant(body, relation) }
+}
+
+/// The same relation, ended.
+pub(crate) fn until(grant: Grant, moment: OffsetDateTime) -> Grant {
+    Grant { until_time: Some(to_proto(moment)), ..grant }
+}
+
 pub(crate) fn reporting(case: CaseId, report: HealthReport) -> SubmitReportRequest {
     SubmitReportRequest {
         request_id: request_id(),
@@ -194,4 +217,35 @@ pub(crate) fn assert_refused<T>(answer: Result<T, Status>, code: Code, field: &s
     let status = answer.refused();
     assert_eq!(status.code(), code, "{field:?}: {}", status.message());
     assert!(status.message().contains(field), "{field:?}: {}", status.message());
+}
+
+/// A notification of the clinic's, in the inbox of the centre.
+pub(crate) fn filed(scene: &Scene, missing: &[&str]) -> NotificationFiled {
+    NotificationFiled {
+        notification_id: Uuid::now_v7().to_string(),
+        reporter_id: scene.clinic.id.to_string(),
+        receiving_centre_id: scene.centre.id.to_string(),
+        missing_items: missing.iter().map(|item| (*item).to_owned()).collect(),
+        ..NotificationFiled::default()
+    }
+}
+
+/// A later version of it.
+pub(crate) fn amended(filed: &NotificationFiled, version: i32, missing: &[&str]) -> NotificationAmended {
+    NotificationAmended {
+        notification_id: filed.notification_id.clone(),
+        version,
+        reporter_id: filed.reporter_id.clone(),
+        centre_id: filed.receiving_centre_id.clone(),
+        missing_items: missing.iter().map(|item| (*item).to_owned()).collect(),
+    }
+}
+
+/// It was returned (返戻).
+pub(crate) fn returned(filed: &NotificationFiled) -> NotificationReturned {
+    NotificationReturned {
+        notification_id: filed.notification_id.clone(),
+        centre_id: filed.receiving_centre_id.clone(),
+        reporter_id: filed.reporter_id.clone(),
+    }
 }

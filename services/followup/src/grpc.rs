@@ -2,13 +2,14 @@
 
 use chassis::{Reply, watch::Stream};
 use proto::followup::{
-    AcknowledgeAlertRequest, AdjustPlanRequest, Alert, EvaluateReleaseRequest, Followup as View, GetFollowupRequest,
-    GetReportFormRequest, ListWorklistRequest, ListWorklistResponse, Plan, RecordCareVisitRequest,
-    RecordCareVisitResponse, RecordContactAttemptRequest, RecordContactAttemptResponse, ReleaseEvaluation, ReportForm,
-    SubmitReportRequest, SubmitReportResponse, WatchAlertsRequest, WatchAlertsResponse, WatchWorklistRequest,
-    WatchWorklistResponse, alert_service_server::AlertService, contact_service_server::ContactService,
-    followup_service_server::FollowupService, plan_service_server::PlanService, release_service_server::ReleaseService,
-    report_service_server::ReportService, worklist_service_server::WorklistService,
+    AcknowledgeAlertRequest, AdjustPlanRequest, Alert, AssignTaskRequest, CompleteTaskRequest, EvaluateReleaseRequest,
+    Followup as View, GetFollowupRequest, GetReportFormRequest, ListWorklistRequest, ListWorklistResponse, Plan,
+    RecordCareVisitRequest, RecordCareVisitResponse, RecordContactAttemptRequest, RecordContactAttemptResponse,
+    ReleaseEvaluation, ReportForm, SubmitReportRequest, SubmitReportResponse, Task, WatchAlertsRequest,
+    WatchAlertsResponse, WatchWorklistRequest, WatchWorklistResponse, alert_service_server::AlertService,
+    contact_service_server::ContactService, followup_service_server::FollowupService, plan_service_server::PlanService,
+    release_service_server::ReleaseService, report_service_server::ReportService,
+    worklist_service_server::WorklistService,
 };
 use tonic::Request;
 
@@ -62,6 +63,14 @@ impl WorklistService for Followup {
 
     async fn watch_worklist(&self, r: Request<WatchWorklistRequest>) -> Reply<Self::WatchWorklistStream> {
         worklist::watch(self, r)
+    }
+
+    async fn assign_task(&self, r: Request<AssignTaskRequest>) -> Reply<Task> {
+        self.base.answer(self, r, worklist::assign).await
+    }
+
+    async fn complete_task(&self, r: Request<CompleteTaskRequest>) -> Reply<Task> {
+        self.base.answer(self, r, worklist::complete).await
     }
 }
 

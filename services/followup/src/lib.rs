@@ -4,7 +4,8 @@
 //! - [`plan`]: when a person reports, and what happens when a due report does not come
 //! - [`report`]: the observation form (健康観察票) and the reports made with it
 //! - [`alert`]: reports that carry a warning sign
-//! - [`worklist`]: what an organisation has to do, most urgent first
+//! - [`worklist`]: the one list of tasks: who does what about which case or notification by when
+//! - [`filing`]: notifications, as far as they make work: what is missing, what was returned
 //! - [`contact`]: calls and visits to people, and their visits to physicians
 //! - [`release`]: whether a person can be released (療養解除), and why
 //! - [`overview`]: all of it for one case
@@ -13,6 +14,7 @@ mod alert;
 mod case;
 mod contact;
 mod dated;
+mod filing;
 #[cfg(test)]
 mod fixture;
 mod free_text;
@@ -55,6 +57,7 @@ pub async fn run(mut mount: Mount<NoSettings>) -> anyhow::Result<()> {
     mount.sweeps(retention::RULES);
     let followup = service::Followup::new(&mount.base)?;
     mount.listen(case::Hears { clock: mount.base.clock.clone() })?;
+    mount.listen(filing::Hears { clock: mount.base.clock.clone() })?;
     plan::start(&followup);
     mount
         .serve(|routes| {

@@ -1,18 +1,19 @@
 //! What the tests of this service begin with: a clinic that files, two centres and the prefecture they lie in.
 
-use access::{Caller, CaseId, OrganisationId};
+use access::{Caller, CaseId, OrganisationId, UserId};
 use anyhow::Context as _;
 use jsonwebtoken::{Algorithm, Validation};
 use proto::{
     identity::{OrganisationKind as Kind, Role},
     notification::{
-        AcknowledgeNotificationRequest, AmendNotificationRequest, Diagnosis, FileNotificationRequest, Findings, Form,
-        ForwardNotificationRequest, GetNotificationRequest, Notification, Purpose, Receipt, ReceiptKeys,
-        ReturnNotificationRequest, Subject, WithdrawNotificationRequest,
+        AcknowledgeNotificationRequest, AmendNotificationRequest, AssignNotificationRequest, Diagnosis,
+        FileNotificationRequest, Findings, Form, ForwardNotificationRequest, GetNotificationRequest, Notification,
+        Purpose, Receipt, ReceiptKeys, ReturnNotificationRequest, Subject, WithdrawNotificationRequest,
     },
     operations::AuditRow,
     registry::{CaseChanged, Channel, DiagnosisClass, Entry, Grant, Relation, Sex, Specimen, TestMethod, TestResult},
 };
+use runtime::clock::to_proto;
 use testing::{Body, World};
 use tonic::Status;
 use uuid::Uuid;
@@ -45,7 +46,7 @@ pub(crate) struct Scene {
 impl Scene {
     pub(crate) async fn new() -> anyhow::Result<Self> {
         let world = World::new("notification", MIGRATIONS).await?;
-        let notifications = Notifications::new(&world.base);
+        let notifications = Notifications::new(&world.base)?;
         let clinic = world.body(Kind::Clinic, PREFECTURE).await?;
         let responsible_for = |code: &str| {
             let code = code.to_owned();
@@ -118,6 +119,7 @@ impl Scene {
         let grant = |(body, relation): &(Body, Relation)| Grant {
             organisation_id: body.id.to_string(),
             relation: (*relation).into(),
+            from_time: Some(to_proto(self.world.clock.now())),
             ..Grant::default()
         };
         let changed = CaseChanged {
@@ -127,7 +129,13 @@ impl Scene {
             grants: grants.iter().map(grant).collect(),
             ..CaseChanged::default()
         };
-        self.world.hear(&filing::Hears, &changed).await.map_err(|failure| anyhow::anyhow!("{failure:?}"))
+        self.hears(&changed).await
+    }
+
+    /// The registry tells of a case.
+    pub(crate) async fn hears(&self, changed: &CaseChanged) -> anyhow::Result<()> {
+        let hears = filing::Hears(self.world.base.clone());
+        self.world.hear(&hears, changed).await.map_err(|failure| anyhow::anyhow!("{failure:?}"))
     }
 
     /// What the audit trail says of a notification, oldest first.
@@ -167,6 +175,7 @@ pub(crate) fn form() -> Form {
                 specimen: Specimen::Saliva.into(),
                 result: TestResult::Positive.into(),
                 sampled_date: "2020-05-12".to_owned(),
+                specimen_other: String::new(),
             }],
             ..Findings::default()
         }),
@@ -192,6 +201,26 @@ pub(crate) fn acknowledging(receipt: &Receipt) -> AcknowledgeNotificationRequest
         notification_id: receipt.notification_id.clone(),
         etag: String::new(),
     }
+}
+
+/// To a user, or to nobody.
+pub(crate) fn assigning(receipt: &Receipt, to: Option<UserId>) -> AssignNotificationRequest {
+    AssignNotificationRequest {
+        request_id: request_id(),
+        notification_id: receipt.notification_id.clone(),
+        etag: String::new(),
+        user_id: data::text(to),
+    }
+}
+
+/// Nothing is missing any more, whatever the form asks for.
+pub(crate) async fn fill_in(scene: &Scene, receipt: &Receipt) -> anyhow::Result<()> {
+    let pool = &scene.world.base.pool;
+    sqlx::query("update notification set missing = '{}' where notification_id = $1")
+        .bind(Uuid::try_parse(&receipt.notification_id)?)
+        .execute(pool)
+        .await?;
+    Ok(())
 }
 
 pub(crate) fn amending(receipt: &Receipt, form: Form) -> AmendNotificationRequest {

@@ -1,9 +1,12 @@
 //! The legal notification (発生届): its form, its filing, and the inbox of the health centre that gets it.
 //!
-//! - [`form`]: the versions of form 6-1 as dated rules, and what must hold of a form
+//! - [`form`]: the versions of form 6-1 as dated rules, its definition, and what must hold of a form
+//! - [`draft`]: what was typed so far, kept until it is filed
+//! - [`local_item`]: what a centre, a city or a prefecture asks beyond the form (任意入力項目)
 //! - [`filing`]: the trunk: a form is filed, a receipt proves it, and it can be read again
 //! - [`inbox`]: a centre's notifications, until it accepts (受理) or forwards them
 
+mod draft;
 mod filing;
 #[cfg(test)]
 mod fixture;
@@ -11,11 +14,15 @@ mod form;
 mod grpc;
 mod inbox;
 mod internal;
+mod local_item;
+mod retention;
 mod service;
 
 use chassis::{MigrationSet, Mount, NoSettings};
 use proto::notification::{
-    filing_service_server::FilingServiceServer, inbox_service_server::InboxServiceServer,
+    draft_service_server::DraftServiceServer, filing_service_server::FilingServiceServer,
+    form_service_server::FormServiceServer, inbox_service_server::InboxServiceServer,
+    local_item_service_server::LocalItemServiceServer,
     notification_internal_service_server::NotificationInternalServiceServer,
 };
 use vault::{Key, Sealed};
@@ -30,6 +37,7 @@ const SEALED: &[Sealed] = &[
     filing::SEALED[0],
     filing::SEALED[1],
     filing::SEALED[2],
+    draft::SEALED[0],
 ];
 
 /// 200 forms at once are larger than tonic's usual limit.
@@ -41,14 +49,18 @@ const FORMS: usize = 16 << 20;
 /// When something it cannot work without is missing.
 pub async fn run(mut mount: Mount<NoSettings>) -> anyhow::Result<()> {
     mount.seals(SEALED);
-    let notifications = service::Notifications::new(&mount.base);
-    mount.listen(filing::Hears)?;
+    mount.sweeps(retention::RULES);
+    let notifications = service::Notifications::new(&mount.base)?;
+    mount.listen(filing::Hears(mount.base.clone()))?;
     inbox::start_passing_on(&notifications);
     mount
         .serve(|routes| {
             routes
                 .add_service(FilingServiceServer::new(notifications.clone()))
                 .add_service(InboxServiceServer::new(notifications.clone()))
+                .add_service(FormServiceServer::new(notifications.clone()))
+                .add_service(DraftServiceServer::new(notifications.clone()))
+                .add_service(LocalItemServiceServer::new(notifications.clone()))
                 .add_service(NotificationInternalServiceServer::new(notifications).max_encoding_message_size(FORMS))
         })
         .await

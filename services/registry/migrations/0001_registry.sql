@@ -7,10 +7,16 @@ create table person (
     sealed      bytea       not null,
     -- Blind index of both names, birth date and telephone, for finding the same person again.
     match_index bytea,
+    -- Blind indexes of the telephone, and of the name in kana with the birth date, for exact search.
+    phone_index bytea,
+    name_index  bytea,
     created_at  timestamptz not null default now()
 );
 -- Serves matching at every filing.
 create index person_match on person (match_index);
+-- Serve exact search.
+create index person_phone on person (phone_index) where phone_index is not null;
+create index person_name on person (name_index) where name_index is not null;
 
 -- An episode. Coded facts only; those of its course follow from the rows of `fact`.
 create table cases (
@@ -24,6 +30,8 @@ create table cases (
     last_contact_on     date,
     -- The episode of the same person before this one (再感染).
     previous_case_id    uuid,
+    -- An open case that seems to be of the same person; of one that was joined, the case it was joined into.
+    same_person_case_id uuid,
     sex                 smallint    not null,
     age_band            smallint    not null,
     diagnosis_class     smallint    not null,
@@ -105,9 +113,28 @@ create table case_section (
 create table case_notification (
     notification_id uuid primary key,
     -- Known before its case is stored, in one transaction.
-    case_id         uuid not null references cases deferrable initially deferred
+    case_id         uuid not null references cases deferrable initially deferred,
+    -- Blind indexes of the receipt number, and of the reporter's own patient number, for exact search.
+    receipt_index        bytea,
+    patient_number_index bytea
 );
 create index case_notification_case on case_notification (case_id);
+-- Serve exact search.
+create index case_notification_receipt on case_notification (receipt_index) where receipt_index is not null;
+create index case_notification_patient_number on case_notification (patient_number_index)
+    where patient_number_index is not null;
+
+-- 濃厚接触者 of a case. A row says that there was an exposure once; whether it still stands, the contact's facts say.
+create table case_contact (
+    index_case_id uuid        not null,
+    contact_id    uuid        not null references cases deferrable initially deferred,
+    listed_at     timestamptz not null,
+    primary key (index_case_id, contact_id)
+);
+-- Serves joining a contact that was registered twice.
+create index case_contact_contact on case_contact (contact_id);
+-- Serves the list, newest first.
+create index case_contact_newest on case_contact (index_case_id, listed_at desc, contact_id desc);
 
 -- Who has which relation to a case, from when to when. Never deleted: ended.
 create table case_grant (
@@ -131,12 +158,20 @@ create table case_list (
     case_id         uuid        not null references cases,
     relations       smallint[]  not null,
     is_open         boolean     not null,
+    -- As of the case, to filter by.
+    placement       smallint    not null,
+    severity        smallint    not null,
     -- Since when the organisation has it on its list.
     listed_at       timestamptz not null,
     primary key (organisation_id, case_id)
 );
+-- Serves what follows a change of a case.
+create index case_list_case on case_list (case_id);
+-- Which filter is served by which index, see `case/grants/store.rs`. All carry the sort key, so that none sorts.
 create index case_list_newest on case_list (organisation_id, listed_at desc, case_id desc);
 create index case_list_open on case_list (organisation_id, listed_at desc, case_id desc) where is_open;
+create index case_list_placement on case_list (organisation_id, placement, listed_at desc, case_id desc) where is_open;
+create index case_list_severity on case_list (organisation_id, severity, listed_at desc, case_id desc) where is_open;
 
 -- 移管 between centres.
 create table case_transfer (

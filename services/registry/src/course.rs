@@ -11,14 +11,16 @@ mod record_outcome;
 mod record_placement;
 mod record_severity;
 mod record_test;
+mod told;
 mod view;
 
-pub(crate) use derive::{Course, facilities, findings, numbered_tests, states, stays};
+pub(crate) use derive::Course;
 pub(crate) use judge_admission::judge_admission;
 pub(crate) use model::{ClinicalState, Stay, Test};
 pub(crate) use order::check as check_order;
 pub(crate) use read::{read_state, read_stay, read_test};
-pub(crate) use record_outcome::record_outcome;
+pub(crate) use record_outcome::{looks_after, record_outcome};
 pub(crate) use record_placement::record_placement;
 pub(crate) use record_severity::record_severity;
 pub(crate) use record_test::record_test;
+pub(crate) use told::{exposures, facilities, findings, numbered_tests, states, stays};

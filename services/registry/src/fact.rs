@@ -12,9 +12,9 @@ mod store;
 mod view;
 mod withdraw;
 
-pub(crate) use correct::{correct, counting};
+pub(crate) use correct::{correct, counting, may_replace};
 pub(crate) use list::list;
-pub(crate) use model::{Answered, Content, Fact, FactId, Need, Report, Slot, Source};
+pub(crate) use model::{Answered, Content, Exposure, Fact, FactId, Need, Report, Slot, Source};
 pub(crate) use recorder::{Recorder, authority};
 pub(crate) use standing::{described, latest, standing};
 pub(crate) use store::{REASON, insert, of_cases};

@@ -5,6 +5,7 @@
 mod fixture;
 mod hears;
 mod model;
+mod on_notification_acknowledged;
 mod on_notification_amended;
 mod on_notification_filed;
 mod on_notification_forwarded;
@@ -15,7 +16,7 @@ mod version;
 mod work;
 
 #[cfg(test)]
-pub(crate) use fixture::{filed, form, held};
+pub(crate) use fixture::{filed, form, held, receipt_number};
 pub(crate) use hears::Hears;
-pub(crate) use model::NotificationId;
+pub(crate) use model::{NotificationId, may_go_on};
 pub(crate) use store::of_cases as notifications_of;

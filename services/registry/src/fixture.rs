@@ -1,5 +1,7 @@
 //! What the tests of this service begin with: two centres and their prefecture, institutions, and a case.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use access::{Caller, CaseId};
 use anyhow::Context as _;
 use chassis::{Call, Error};
@@ -11,6 +13,7 @@ use proto::{
         ListFactsRequest, OfferTransferRequest, Person, RegisterCaseRequest, RegisterCaseResponse, Relation, Sex,
     },
 };
+use sqlx::Row as _;
 use testing::{Body, Outcome, Refused as _, World};
 use tonic::{Code, Status};
 use uuid::Uuid;
@@ -23,7 +26,7 @@ use crate::{
     transfer,
 };
 
-pub(crate) use crate::filing::{filed, form, held};
+pub(crate) use crate::filing::{filed, form, held, receipt_number};
 
 /// 大阪市.
 pub(crate) const MUNICIPALITY: &str = "271004";
@@ -45,6 +48,7 @@ pub(crate) struct Scene {
     pub tokyo_nurse: Caller,
     /// A physician of the clinic.
     pub physician: Caller,
+    registered: AtomicUsize,
 }
 
 impl Scene {
@@ -61,7 +65,20 @@ impl Scene {
         let lodging = world.body(Kind::LodgingFacility, 27).await?;
         let (nurse, tokyo_nurse) = (osaka.staff(Role::Nurse), tokyo.staff(Role::Nurse));
         let physician = clinic.staff(Role::Physician);
-        Ok(Self { world, registry, osaka, tokyo, prefecture, clinic, hospital, lodging, nurse, tokyo_nurse, physician })
+        Ok(Self {
+            world,
+            registry,
+            osaka,
+            tokyo,
+            prefecture,
+            clinic,
+            hospital,
+            lodging,
+            nurse,
+            tokyo_nurse,
+            physician,
+            registered: AtomicUsize::new(0),
+        })
     }
 
     /// Asks as the door does.
@@ -84,9 +101,36 @@ impl Scene {
         self.ask(caller, registration(), case::register).await
     }
 
-    /// A case that the clinic registered, and Osaka is responsible for.
+    /// A case that the clinic registered, and Osaka is responsible for: first of the person, then of namesakes with other telephones.
     pub(crate) async fn case(&self) -> anyhow::Result<CaseId> {
-        Ok(CaseId::parse(&self.register(&self.physician).await?.case_id)?)
+        let number = self.registered.fetch_add(1, Ordering::Relaxed);
+        let person = Person { phone: format!("0901000{number:04}"), ..person() };
+        let request = RegisterCaseRequest { person: Some(person), ..registration() };
+        Ok(CaseId::parse(&self.ask(&self.physician, request, case::register).await?.case_id)?)
+    }
+
+    /// A case of somebody else altogether, registered by the centre.
+    pub(crate) async fn unrelated(&self) -> anyhow::Result<CaseId> {
+        self.unrelated_of(&self.nurse).await
+    }
+
+    pub(crate) async fn unrelated_of(&self, caller: &Caller) -> anyhow::Result<CaseId> {
+        let number = self.registered.fetch_add(1, Ordering::Relaxed);
+        let names = |name: &str| format!("{name} {}", ["一", "二", "三", "四", "五"][number % 5]);
+        let person = Person {
+            name_kanji: names("田中"),
+            name_kana: "タナカ ハジメ".to_owned(),
+            birth_date: format!("19{:02}-04-05", 50 + number % 40),
+            phone: format!("0903000{number:04}"),
+            municipality_code: if caller.organisation_id == self.osaka.id {
+                MUNICIPALITY.to_owned()
+            } else {
+                String::new()
+            },
+            ..person()
+        };
+        let request = RegisterCaseRequest { person: Some(person), ..registration() };
+        Ok(CaseId::parse(&self.ask(caller, request, case::register).await?.case_id)?)
     }
 
     pub(crate) async fn get(&self, caller: &Caller, case: CaseId) -> Result<Case, Status> {
@@ -128,6 +172,14 @@ impl Scene {
 
     pub(crate) async fn end(&self, case: CaseId, of: Body, relation: Relation) -> Outcome {
         self.regrant(case, |case| Grant::ended(case, of.id, relation)).await
+    }
+
+    /// How the database answers a statement whatever its parameters are, while it knows nothing of its tables.
+    pub(crate) async fn plan(&self, sql: &str) -> anyhow::Result<String> {
+        let explain = sqlx::AssertSqlSafe(format!("explain (generic_plan, costs off) {sql}"));
+        let lines = sqlx::raw_sql(explain).fetch_all(&self.world.base.pool).await?;
+        let lines: Vec<String> = lines.iter().map(|line| line.try_get(0)).collect::<Result<_, _>>()?;
+        Ok(lines.join("\n"))
     }
 
     /// The version of a case that was announced last.
@@ -172,6 +224,17 @@ pub(crate) fn person() -> Person {
         phone: "090-1000-0000".to_owned(),
         municipality_code: MUNICIPALITY.to_owned(),
         ..Person::default()
+    }
+}
+
+/// Somebody else, in Osaka, too.
+pub(crate) fn another_person() -> Person {
+    Person {
+        name_kanji: "鈴木 花子".to_owned(),
+        name_kana: "スズキ ハナコ".to_owned(),
+        birth_date: "1990-12-24".to_owned(),
+        phone: "09077770000".to_owned(),
+        ..person()
     }
 }
 

@@ -1,21 +1,27 @@
 //! The doors: which operation answers which RPC, in the order of the contract.
 
-use chassis::Reply;
+use chassis::{Reply, watch::Stream};
 use proto::registry::{
     AcceptTransferRequest, Case, CorrectFactRequest, DeclineTransferRequest, GetAccessIdRequest, GetAccessIdResponse,
-    GetCaseRequest, GetItemDefinitionsRequest, GetItemDefinitionsResponse, JudgeAdmissionRequest, ListCasesRequest,
-    ListCasesResponse, ListEmergencyOpeningsRequest, ListEmergencyOpeningsResponse, ListFactsRequest,
-    ListFactsResponse, OfferTransferRequest, OpenInEmergencyRequest, RecordOutcomeRequest, RecordPlacementRequest,
-    RecordSeverityRequest, RecordTestRequest, ReferCaseRequest, RegisterCaseRequest, RegisterCaseResponse,
-    ReissueAccessIdRequest, ReissueAccessIdResponse, UpdatePersonRequest, UpdateSectionRequest, WithdrawFactRequest,
-    access_id_service_server::AccessIdService, case_service_server::CaseService, course_service_server::CourseService,
-    emergency_service_server::EmergencyService, fact_service_server::FactService, person_service_server::PersonService,
-    referral_service_server::ReferralService, section_service_server::SectionService,
+    GetCaseRequest, GetItemDefinitionsRequest, GetItemDefinitionsResponse, JoinCaseRequest, JudgeAdmissionRequest,
+    ListCasesRequest, ListCasesResponse, ListContactsRequest, ListContactsResponse, ListEmergencyOpeningsRequest,
+    ListEmergencyOpeningsResponse, ListFactsRequest, ListFactsResponse, OfferTransferRequest, OpenInEmergencyRequest,
+    RecordExposureRequest, RecordOutcomeRequest, RecordPlacementRequest, RecordSeverityRequest, RecordTestRequest,
+    ReferCaseRequest, RegisterCaseRequest, RegisterCaseResponse, ReissueAccessIdRequest, ReissueAccessIdResponse,
+    SearchCasesRequest, SearchCasesResponse, UpdatePersonRequest, UpdateSectionRequest, WatchCaseRequest,
+    WatchCaseResponse, WithdrawFactRequest, access_id_service_server::AccessIdService,
+    case_service_server::CaseService, course_service_server::CourseService, duplicate_service_server::DuplicateService,
+    emergency_service_server::EmergencyService, exposure_service_server::ExposureService,
+    fact_service_server::FactService, person_service_server::PersonService, referral_service_server::ReferralService,
+    search_service_server::SearchService, section_service_server::SectionService,
     transfer_service_server::TransferService,
 };
 use tonic::Request;
 
-use crate::{access_id, case, course, emergency, fact, person, referral, section, service::Registry, transfer};
+use crate::{
+    access_id, case, course, duplicate, emergency, exposure, fact, person, referral, search, section,
+    service::Registry, transfer,
+};
 
 #[tonic::async_trait]
 impl CaseService for Registry {
@@ -29,6 +35,19 @@ impl CaseService for Registry {
 
     async fn list_cases(&self, r: Request<ListCasesRequest>) -> Reply<ListCasesResponse> {
         self.base.answer(self, r, case::list).await
+    }
+
+    type WatchCaseStream = Stream<WatchCaseResponse>;
+
+    async fn watch_case(&self, r: Request<WatchCaseRequest>) -> Reply<Self::WatchCaseStream> {
+        case::watch(self, r)
+    }
+}
+
+#[tonic::async_trait]
+impl SearchService for Registry {
+    async fn search_cases(&self, r: Request<SearchCasesRequest>) -> Reply<SearchCasesResponse> {
+        self.base.answer(self, r, search::find).await
     }
 }
 
@@ -67,6 +86,24 @@ impl FactService for Registry {
 
     async fn withdraw_fact(&self, r: Request<WithdrawFactRequest>) -> Reply<Case> {
         self.base.answer(self, r, fact::withdraw).await
+    }
+}
+
+#[tonic::async_trait]
+impl ExposureService for Registry {
+    async fn record_exposure(&self, r: Request<RecordExposureRequest>) -> Reply<Case> {
+        self.base.answer(self, r, exposure::record).await
+    }
+
+    async fn list_contacts(&self, r: Request<ListContactsRequest>) -> Reply<ListContactsResponse> {
+        self.base.answer(self, r, exposure::list_contacts).await
+    }
+}
+
+#[tonic::async_trait]
+impl DuplicateService for Registry {
+    async fn join_case(&self, r: Request<JoinCaseRequest>) -> Reply<Case> {
+        self.base.answer(self, r, duplicate::join).await
     }
 }
 

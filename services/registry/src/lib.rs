@@ -5,6 +5,9 @@
 //! - [`person`]: the particulars, sealed, and their corrections
 //! - [`course`]: tests, severity, placement, need of admission, outcome
 //! - [`fact`]: what is recorded about a case, corrected and withdrawn
+//! - [`exposure`]: close contacts (濃厚接触者) and whom they were exposed to
+//! - [`duplicate`]: cases of one person that were registered twice, and joined
+//! - [`search`]: cases found by access ID, receipt, patient number, telephone, kana with birth date
 //! - [`section`]: the items of annex 3 (別紙3) beyond the course, in sections
 //! - [`referral`]: consultation centres refer to institutions that test
 //! - [`transfer`]: centres hand cases over (移管)
@@ -15,7 +18,9 @@
 mod access_id;
 mod case;
 mod course;
+mod duplicate;
 mod emergency;
+mod exposure;
 mod fact;
 mod filing;
 #[cfg(test)]
@@ -24,18 +29,23 @@ mod grpc;
 mod internal;
 mod person;
 mod referral;
+mod search;
 mod section;
 mod service;
 mod stay;
 mod transfer;
+#[cfg(test)]
+mod walks;
 
 use chassis::{MigrationSet, Mount, NoSettings};
 use proto::registry::{
     access_id_service_server::AccessIdServiceServer, case_service_server::CaseServiceServer,
-    course_service_server::CourseServiceServer, emergency_service_server::EmergencyServiceServer,
+    course_service_server::CourseServiceServer, duplicate_service_server::DuplicateServiceServer,
+    emergency_service_server::EmergencyServiceServer, exposure_service_server::ExposureServiceServer,
     fact_service_server::FactServiceServer, person_service_server::PersonServiceServer,
     referral_service_server::ReferralServiceServer, registry_internal_service_server::RegistryInternalServiceServer,
-    section_service_server::SectionServiceServer, transfer_service_server::TransferServiceServer,
+    search_service_server::SearchServiceServer, section_service_server::SectionServiceServer,
+    transfer_service_server::TransferServiceServer,
 };
 use vault::{Key, Sealed};
 
@@ -72,6 +82,9 @@ pub async fn run(mut mount: Mount<NoSettings>) -> anyhow::Result<()> {
                 .add_service(PersonServiceServer::new(registry.clone()))
                 .add_service(CourseServiceServer::new(registry.clone()))
                 .add_service(FactServiceServer::new(registry.clone()))
+                .add_service(ExposureServiceServer::new(registry.clone()))
+                .add_service(DuplicateServiceServer::new(registry.clone()))
+                .add_service(SearchServiceServer::new(registry.clone()))
                 .add_service(SectionServiceServer::new(registry.clone()))
                 .add_service(ReferralServiceServer::new(registry.clone()))
                 .add_service(TransferServiceServer::new(registry.clone()))

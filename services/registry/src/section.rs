@@ -44,6 +44,14 @@ pub(crate) fn show(vault: &Vault, view: &mut View, sections: Vec<Stored>) -> Res
     Ok(())
 }
 
+/// Among which sections a section is shown. `None` where there is none of this name.
+pub(crate) fn group_of(section_id: &str) -> Option<Group> {
+    definitions::latest().section(section_id).map(|section| match section.group() {
+        shown @ (Group::Contact | Group::Clinical | Group::Epidemiology) => shown,
+        _ => Group::Administrative,
+    })
+}
+
 fn opened(vault: &Vault, stored: &Stored) -> Result<Findings, Error> {
     let plain = vault.open(ANSWERS, stored.case_id.uuid().as_bytes(), &stored.answers)?;
     Findings::decode(plain.as_slice()).map_err(|error| Error::Internal(error.into()))

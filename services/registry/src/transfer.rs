@@ -25,8 +25,15 @@ pub(crate) use view::shown;
 
 use access::CaseId;
 use chassis::Error;
+use proto::registry::TransferState;
 use runtime::problem::why;
 use sqlx::PgConnection;
+
+/// Whether a case was handed over: others look after the person than those who once reported it.
+pub(crate) async fn was_handed_over(conn: &mut PgConnection, case: CaseId) -> sqlx::Result<bool> {
+    let last = latest_of(conn, &[case]).await?.pop();
+    Ok(last.is_some_and(|transfer| transfer.state == TransferState::Accepted))
+}
 
 /// The offer that waits for its answer.
 async fn open(conn: &mut PgConnection, case: CaseId) -> Result<Transfer, Error> {

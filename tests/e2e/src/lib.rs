@@ -63,6 +63,7 @@ pub fn form(person: &Person) -> Form {
                 specimen: Specimen::Saliva.into(),
                 result: TestResult::Positive.into(),
                 sampled_date: "2020-05-31".to_owned(),
+                specimen_other: String::new(),
             }],
             onset_date: "2020-05-29".to_owned(),
             ..Findings::default()

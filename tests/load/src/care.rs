@@ -108,6 +108,7 @@ pub(crate) async fn claims(world: &World, out: &mut impl Write, count: usize) ->
         secured: beds,
         ready: beds,
         etag: String::new(),
+        entry: None,
     };
     hospital.capacity().report_capacity(hospital.request(declare)).await?;
     let cases = registered(&clinic, count).await?;

@@ -116,6 +116,7 @@ fn form(birth_date: &str) -> Form {
                 specimen: Specimen::Saliva.into(),
                 result: TestResult::Positive.into(),
                 sampled_date: "2020-06-01".to_owned(),
+                ..Diagnosis::default()
             }],
             onset_date: "2020-05-30".to_owned(),
             ..Findings::default()

@@ -9,7 +9,7 @@ use proto::{
 use time::OffsetDateTime;
 
 use super::{
-    As,
+    As, answer,
     model::{Admission, AdmissionId},
     store, view,
 };
@@ -24,10 +24,10 @@ pub(crate) async fn get(beds: Beds, call: Call<GetAdmissionRequest>) -> Result<V
     let seen = seen(&beds, &call.caller, &admission, case.as_ref(), call.now).ok_or(Error::NotFound("admission"))?;
 
     let mut tx = beds.base.pool.begin().await?;
-    let refusals = store::refusals(&mut tx, &[id]).await?;
+    let answers = answer::of(&mut tx, &[id]).await?;
     call.record(&mut tx, &Seen::by(&seen.relations(admission.capability), [admission.case_id])).await?;
     tx.commit().await?;
-    view::shown(&beds.base.vault, &admission, case.as_ref(), &refusals, &seen, call.now)
+    view::shown(&beds.base.vault, &admission, case.as_ref(), &answers, &seen, call.now)
 }
 
 /// How the caller stands to an admission. Without a relation it does not exist for the caller.
@@ -39,7 +39,7 @@ pub(super) fn seen(
     now: OffsetDateTime,
 ) -> Option<As> {
     if admission.facility_at(now) == Some(caller.organisation_id) {
-        return Some(As::Facility(caller.hidden));
+        return Some(As::Facility(caller.organisation_id, caller.hidden));
     }
     let relations = case.map(|case| cases::relations(case, caller, &beds.base.directory, now)).unwrap_or_default();
     // A facility whose offer ran out keeps no sight by a relation it does not have.

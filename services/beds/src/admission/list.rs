@@ -11,6 +11,7 @@ use proto::{
 };
 
 use super::{
+    answer,
     get::seen,
     model::AdmissionId,
     store::{self, Whose},
@@ -33,14 +34,14 @@ pub(crate) async fn list(beds: Beds, call: Call<ListAdmissionsRequest>) -> Resul
     let ids: Vec<AdmissionId> = rows.iter().map(|row| row.id).collect();
     let case_ids: BTreeSet<CaseId> = rows.iter().map(|row| row.case_id).collect();
     let known = cases::find(&mut tx, &case_ids.iter().copied().collect::<Vec<_>>()).await?;
-    let refusals = store::refusals(&mut tx, &ids).await?;
+    let answers = answer::of(&mut tx, &ids).await?;
 
     let (mut admissions, mut shown) = (Vec::new(), BTreeSet::<Relation>::new());
     for row in &rows {
         let case = known.get(&row.case_id);
         let Some(seen) = seen(&beds, caller, row, case, now) else { continue };
         shown.extend(seen.relations(row.capability).iter().copied());
-        admissions.push(view::shown(&beds.base.vault, row, case, &refusals, &seen, now)?);
+        admissions.push(view::shown(&beds.base.vault, row, case, &answers, &seen, now)?);
     }
     let relations = Relations::new(shown.into_iter().collect(), caller);
     call.record(&mut tx, &Seen::by(&relations, case_ids)).await?;

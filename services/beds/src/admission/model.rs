@@ -28,6 +28,8 @@ pub(crate) struct Admission {
     pub version: i64,
     /// Where it stands, as stored: an offer may have run out.
     pub state: State,
+    /// As of when it stands there.
+    pub since: OffsetDateTime,
     /// What the bed must be able to do.
     pub capability: Capability,
     /// Whose coordinators see it.
@@ -70,6 +72,7 @@ impl Admission {
             case_id,
             version: 1,
             state: State::Requested,
+            since: now,
             capability,
             prefecture,
             requested_by,
@@ -185,9 +188,26 @@ impl Admission {
         Ok(())
     }
 
-    fn step(&mut self, now: OffsetDateTime) {
-        self.version += 1;
+    /// As of when a facility's answer counts that was told at a moment: an answer to an offer from the offer on, the rest as of when it
+    /// was told. `None` where that was before the step before it.
+    pub(crate) fn counts_at(&self, told_at: Option<OffsetDateTime>, now: OffsetDateTime) -> Option<OffsetDateTime> {
+        match told_at {
+            None => Some(now),
+            // They speak first and enter the offer afterwards.
+            Some(at) if self.state == State::Offered => Some(at.max(self.since)),
+            Some(at) => (at >= self.since).then_some(at),
+        }
+    }
+
+    /// What counts as of an earlier moment was recorded now.
+    pub(crate) fn recorded(&mut self, now: OffsetDateTime) {
         self.updated_at = now.max(self.updated_at);
+    }
+
+    fn step(&mut self, at: OffsetDateTime) {
+        self.version += 1;
+        self.since = at;
+        self.updated_at = at.max(self.updated_at);
     }
 
     fn expect(&self, states: &[State], now: OffsetDateTime) -> Result<(), Why> {
@@ -276,6 +296,20 @@ mod tests {
         admission.decline(NOW).unwrap();
         assert_eq!((admission.state, admission.facility_id), (State::Requested, None));
         assert!(admission.decline(NOW).is_err());
+    }
+
+    #[test]
+    fn what_was_told_counts_from_then_and_never_before_the_step_before() {
+        let (early, asked) = (NOW - Duration::minutes(5), NOW + Duration::minutes(5));
+        let mut admission = offered();
+        assert_eq!(admission.counts_at(None, LATER), Some(LATER));
+        assert_eq!(admission.counts_at(Some(asked), LATER), Some(asked));
+        assert_eq!(admission.counts_at(Some(early), LATER), Some(NOW), "they spoke first and offered then");
+        admission.accept(asked).unwrap();
+        admission.recorded(LATER);
+        assert_eq!((admission.since, admission.updated_at), (asked, LATER));
+        assert_eq!(admission.counts_at(Some(NOW), LATER), None);
+        assert_eq!(admission.counts_at(Some(asked), LATER), Some(asked));
     }
 
     #[test]

@@ -19,6 +19,7 @@ struct Row {
     case_id: CaseId,
     version: i64,
     state: Code<AdmissionState>,
+    since: OffsetDateTime,
     capability: Code<Capability>,
     #[sqlx(try_from = "i16")]
     prefecture: u8,
@@ -41,6 +42,7 @@ impl From<Row> for Admission {
             case_id: row.case_id,
             version: row.version,
             state: row.state.0,
+            since: row.since,
             capability: row.capability.0,
             prefecture: row.prefecture,
             requested_by: row.requested_by,
@@ -61,8 +63,8 @@ impl From<Row> for Admission {
 pub(crate) async fn insert(conn: &mut PgConnection, admission: &Admission) -> sqlx::Result<bool> {
     let done = sqlx::query(
         "insert into admission
-             (admission_id, case_id, version, state, capability, prefecture, requested_by, requested_at, updated_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $8) on conflict do nothing",
+             (admission_id, case_id, version, state, since, capability, prefecture, requested_by, requested_at, updated_at)
+         values ($1, $2, $3, $4, $8, $5, $6, $7, $8, $8) on conflict do nothing",
     )
     .bind(admission.id)
     .bind(admission.case_id)
@@ -81,7 +83,7 @@ pub(crate) async fn save(conn: &mut PgConnection, admission: &Admission) -> sqlx
     sqlx::query(
         "update admission
          set version = $2, state = $3, facility_id = $4, stay_id = $5, bed_number = $6, held_until = $7,
-             arrived_at = $8, left_at = $9, destination = $10, updated_at = $11
+             arrived_at = $8, left_at = $9, destination = $10, updated_at = $11, since = $12
          where admission_id = $1",
     )
     .bind(admission.id)
@@ -95,6 +97,7 @@ pub(crate) async fn save(conn: &mut PgConnection, admission: &Admission) -> sqlx
     .bind(admission.left_at)
     .bind(Code(admission.destination))
     .bind(admission.updated_at)
+    .bind(admission.since)
     .execute(conn)
     .await?;
     Ok(())
@@ -196,45 +199,4 @@ pub(crate) async fn list(
         .fetch_all(conn)
         .await?;
     Ok(rows.into_iter().map(Admission::from).collect())
-}
-
-/// Stores why a facility declined, sealed.
-pub(crate) async fn insert_refusal(
-    conn: &mut PgConnection,
-    admission: AdmissionId,
-    facility: OrganisationId,
-    at: OffsetDateTime,
-    reason: &[u8],
-) -> sqlx::Result<()> {
-    sqlx::query(
-        "insert into refusal (admission_id, number, facility_id, at, reason)
-         select $1, count(*) + 1, $2, $3, $4 from refusal where admission_id = $1",
-    )
-    .bind(admission)
-    .bind(facility)
-    .bind(at)
-    .bind(reason)
-    .execute(conn)
-    .await?;
-    Ok(())
-}
-
-/// A refusal.
-#[derive(Clone, Debug, FromRow)]
-pub(crate) struct RefusalRow {
-    pub admission_id: AdmissionId,
-    pub facility_id: OrganisationId,
-    pub at: OffsetDateTime,
-    pub reason: Vec<u8>,
-}
-
-/// The refusals of some admissions, oldest first.
-pub(crate) async fn refusals(conn: &mut PgConnection, ids: &[AdmissionId]) -> sqlx::Result<Vec<RefusalRow>> {
-    sqlx::query_as(
-        "select admission_id, facility_id, at, reason from refusal where admission_id = any($1)
-         order by admission_id, number",
-    )
-    .bind(ids)
-    .fetch_all(conn)
-    .await
 }

@@ -3,7 +3,7 @@
 use access::{OrganisationId, Relations, caller::Hidden, classes};
 use chassis::Error;
 use proto::{
-    beds::{Admission as View, AdmissionState, Capability, CodedFacts, Refusal},
+    beds::{Admission as View, AdmissionState, Capability, CodedFacts, FacilityAnswer, Refusal},
     registry::{CaseChanged, Relation},
 };
 use runtime::clock::to_proto;
@@ -11,9 +11,9 @@ use time::OffsetDateTime;
 use vault::{Place, Vault};
 
 use super::{
+    answer::{Answer, Answers, RefusalRow},
     coordinates,
     model::{Admission, AdmissionId},
-    store::RefusalRow,
 };
 
 /// Why a facility declined.
@@ -22,7 +22,7 @@ pub(crate) const REASON: Place = Place { table: "refusal", column: "reason" };
 /// How the caller stands to an admission.
 pub(crate) enum As {
     /// The facility that was asked: coded facts, and nothing of what others answered.
-    Facility(Hidden),
+    Facility(OrganisationId, Hidden),
     /// Somebody with relations to the case.
     Related(Relations),
 }
@@ -32,7 +32,7 @@ impl As {
     /// the facts it is shown carry no name.
     pub(crate) fn relations(&self, capability: Capability) -> Relations {
         match self {
-            Self::Facility(hidden) => {
+            Self::Facility(_, hidden) => {
                 let lodging = capability == Capability::LodgingRoom;
                 let relation = if lodging { Relation::LodgingFacility } else { Relation::TreatingInstitution };
                 Relations::hiding(vec![relation], *hidden)
@@ -47,7 +47,7 @@ pub(crate) fn shown(
     vault: &Vault,
     admission: &Admission,
     case: Option<&CaseChanged>,
-    refusals: &[RefusalRow],
+    answers: &Answers,
     seen: &As,
     now: OffsetDateTime,
 ) -> Result<View, Error> {
@@ -55,9 +55,12 @@ pub(crate) fn shown(
     // What ran out is no longer anybody's.
     let offered = state != AdmissionState::Requested;
     // Who has left is no longer the facility's to follow.
-    let followed = !(matches!(seen, As::Facility(_)) && state == AdmissionState::Left);
+    let followed = !(matches!(seen, As::Facility(..)) && state == AdmissionState::Left);
     let coordinating = matches!(seen, As::Related(relations) if relations.iter().copied().any(coordinates));
-    let refusals = refusals.iter().filter(|row| coordinating && row.admission_id == admission.id);
+    // A facility is not told what others answered.
+    let own = |answer: &&Answer| matches!(seen, As::Facility(facility, _) if *facility == answer.facility_id);
+    let all = answers.all.iter().filter(|answer| answer.admission_id == admission.id);
+    let refusals = answers.refusals.iter().filter(|row| coordinating && row.admission_id == admission.id);
     let view = View {
         admission_id: admission.id.to_string(),
         case_id: admission.case_id.to_string(),
@@ -74,8 +77,20 @@ pub(crate) fn shown(
         leave_time: admission.left_at.map(to_proto),
         destination: admission.destination.into(),
         etag: admission.version.to_string(),
+        answers: all.filter(|answer| coordinating || own(answer)).map(told).collect(),
     };
     classes::mask(&view, &seen.relations(admission.capability)).map_err(Error::Internal)
+}
+
+fn told(answer: &Answer) -> FacilityAnswer {
+    FacilityAnswer {
+        state: answer.state.into(),
+        facility_id: answer.facility_id.to_string(),
+        entered_by_id: answer.entered_by.to_string(),
+        channel: answer.channel.into(),
+        told_time: answer.told_at.map(to_proto),
+        entry_time: Some(to_proto(answer.entered_at)),
+    }
 }
 
 fn refusal(vault: &Vault, row: &RefusalRow) -> Result<Refusal, Error> {

@@ -1,7 +1,7 @@
 //! Capacity: declared beds and what is left of them.
 
 use access::OrganisationId;
-use proto::{beds::Capability, identity::OrganisationKind as Kind};
+use proto::{beds::Capability, identity::OrganisationKind as Kind, registry::Channel};
 use time::OffsetDateTime;
 
 /// What a facility declares.
@@ -14,7 +14,13 @@ pub(crate) struct Declared {
     pub secured: i32,
     /// 即応病床数.
     pub ready: i32,
+    /// As of when.
     pub at: OffsetDateTime,
+    pub entered_at: OffsetDateTime,
+    /// The facility, or whom it told.
+    pub entered_by: OrganisationId,
+    /// How it told it.
+    pub channel: Channel,
 }
 
 /// What a facility declared last, and what is taken of it.
@@ -25,7 +31,13 @@ pub(crate) struct Room {
     pub version: i64,
     pub secured: i32,
     pub ready: i32,
+    /// As of when.
     pub reported_at: OffsetDateTime,
+    pub entered_at: OffsetDateTime,
+    /// The facility, or whom it told.
+    pub entered_by: OrganisationId,
+    /// How it told it.
+    pub channel: Channel,
     /// Beds with a patient.
     pub occupied: i64,
     /// Beds promised to patients who are not there yet.

@@ -3,7 +3,10 @@
 use access::OrganisationId;
 use const_format::formatcp;
 use data::Code;
-use proto::beds::{AdmissionState, Capability};
+use proto::{
+    beds::{AdmissionState, Capability},
+    registry::Channel,
+};
 use runtime::clock::day_in_japan;
 use sqlx::{FromRow, PgConnection};
 use time::OffsetDateTime;
@@ -20,6 +23,9 @@ struct RoomRow {
     secured: i32,
     ready: i32,
     reported_at: OffsetDateTime,
+    entered_at: OffsetDateTime,
+    entered_by: OrganisationId,
+    channel: Code<Channel>,
     occupied: i64,
     held: i64,
 }
@@ -33,6 +39,9 @@ impl From<RoomRow> for Room {
             secured: row.secured,
             ready: row.ready,
             reported_at: row.reported_at,
+            entered_at: row.entered_at,
+            entered_by: row.entered_by,
+            channel: row.channel.0,
             occupied: row.occupied,
             held: row.held,
         }
@@ -49,13 +58,14 @@ const TAKEN: &str = formatcp!(
      ) s"
 );
 
-/// What a facility declared last; its row is locked until the declaration commits. `None` before the first one.
-pub(crate) async fn lock_version(
+/// The version of what a facility declared last, and as of when; its row is locked until the declaration commits. `None` before the
+/// first one.
+pub(crate) async fn lock_last(
     conn: &mut PgConnection,
     facility: OrganisationId,
     capability: Capability,
-) -> sqlx::Result<Option<i64>> {
-    sqlx::query_scalar("select version from capacity where facility_id = $1 and capability = $2 for update")
+) -> sqlx::Result<Option<(i64, OffsetDateTime)>> {
+    sqlx::query_as("select version, reported_at from capacity where facility_id = $1 and capability = $2 for update")
         .bind(facility)
         .bind(Code(capability))
         .fetch_optional(conn)
@@ -65,11 +75,13 @@ pub(crate) async fn lock_version(
 /// Stores what a facility declares, and makes the beds that it has not had yet. Returns the version.
 pub(crate) async fn declare(conn: &mut PgConnection, declared: &Declared) -> sqlx::Result<i64> {
     let version: i64 = sqlx::query_scalar(
-        "insert into capacity as c (facility_id, capability, prefecture, secured, ready, version, reported_at)
-         values ($1, $2, $3, $4, $5, 1, $6)
+        "insert into capacity as c
+             (facility_id, capability, prefecture, secured, ready, version, reported_at, entered_at, entered_by, channel)
+         values ($1, $2, $3, $4, $5, 1, $6, $7, $8, $9)
          on conflict (facility_id, capability) do update
          set prefecture = excluded.prefecture, secured = excluded.secured, ready = excluded.ready,
-             version = c.version + 1, reported_at = excluded.reported_at
+             version = c.version + 1, reported_at = excluded.reported_at, entered_at = excluded.entered_at,
+             entered_by = excluded.entered_by, channel = excluded.channel
          returning version",
     )
     .bind(declared.facility_id)
@@ -78,6 +90,9 @@ pub(crate) async fn declare(conn: &mut PgConnection, declared: &Declared) -> sql
     .bind(declared.secured)
     .bind(declared.ready)
     .bind(declared.at)
+    .bind(declared.entered_at)
+    .bind(declared.entered_by)
+    .bind(Code(declared.channel))
     .fetch_one(&mut *conn)
     .await?;
     sqlx::query(

@@ -45,7 +45,7 @@ pub(crate) async fn request(beds: Beds, call: Call<RequestAdmissionRequest>) -> 
         }
         outbox::add(conn, &admission::changed(&admission, now)).await?;
 
-        let locked = Locked { admission, case: case.clone(), seen: As::Related(relations.clone()) };
+        let locked = Locked { admission, case: case.clone(), seen: As::Related(relations.clone()), at: now };
         Ok((admission::view_of(&beds, conn, &locked, now).await?, seen.clone()))
     })
     .await

@@ -6,11 +6,13 @@ use anyhow::Context as _;
 use clap::Subcommand;
 use client::{Client, pages};
 use proto::registry::{
-    Answer, CorrectFactRequest, Fact, FactStanding, Filler, GetAccessIdRequest, GetCaseRequest,
-    GetItemDefinitionsRequest, ListFactsRequest, UpdateSectionRequest, WithdrawFactRequest,
+    Answer, CorrectFactRequest, Exposure, Fact, FactStanding, Filler, GetAccessIdRequest, GetCaseRequest,
+    GetItemDefinitionsRequest, JoinCaseRequest, ListContactsRequest, ListFactsRequest, RecordExposureRequest,
+    UpdateSectionRequest, WithdrawFactRequest,
 };
 use uuid::Uuid;
 
+use super::case_desk;
 use crate::{
     console::{from_json, print_json, say, timestamp, to_json},
     failure::Usage,
@@ -18,6 +20,12 @@ use crate::{
 
 #[derive(Subcommand)]
 pub(crate) enum Cases {
+    /// List the cases of your organisation, newest first: id, name, birth date, report, severity, placement, outcome.
+    List(case_desk::List),
+    /// Find a case of your organisation by exactly what somebody reads out.
+    Find(case_desk::Find),
+    /// Tell which parts of a case change, until you stop it.
+    Watch(case_desk::Watch),
     /// Print a case as you may see it, as JSON.
     Show { case: Uuid },
     /// Print the access ID (スマホ入力ID) of a case, to tell it to the person again.
@@ -26,6 +34,20 @@ pub(crate) enum Cases {
     Items,
     /// Write the answers of a section, such as `infection_link=yes travel_from=2020-05-01`; what is left out is empty from then on.
     Section { case: Uuid, section: String, answers: Vec<String> },
+    /// List the contacts (濃厚接触者) of a case: case, last contact, what they are, and the day their observation counts from.
+    Contacts { case: Uuid },
+    /// Record that a person was exposed to a case (濃厚接触). The observation lasts from the latest exposure on.
+    Exposure {
+        /// The person who was exposed.
+        case: Uuid,
+        /// 最終接触日, such as `2020-05-20` or `R2.5.20`.
+        day: String,
+        /// The case the person was in contact with.
+        #[arg(long)]
+        index: Option<Uuid>,
+    },
+    /// Join a case that was one too many into another one of the same person.
+    Join { case: Uuid, into: Uuid },
     /// List what was recorded about a case, oldest first: standing, when, by whom, from where, and what.
     Facts { case: Uuid },
     /// Correct a fact. What was recorded before is kept.
@@ -49,6 +71,9 @@ pub(crate) enum Cases {
 pub(crate) async fn run(client: &Client, command: Cases) -> anyhow::Result<()> {
     let request_id = Uuid::now_v7().to_string();
     match command {
+        Cases::List(args) => case_desk::list(client, args).await,
+        Cases::Find(args) => case_desk::find(client, &args).await,
+        Cases::Watch(args) => case_desk::watch(client, args).await,
         Cases::Show { case } => {
             let request = client.request(GetCaseRequest { case_id: case.to_string() });
             let case = client.cases().get_case(request).await?.into_inner();
@@ -70,6 +95,40 @@ pub(crate) async fn run(client: &Client, command: Cases) -> anyhow::Result<()> {
             };
             client.sections().update_section(client.request(request)).await?;
             say(format_args!("written"))
+        }
+        Cases::Contacts { case } => {
+            let contacts = pages(async |page_token| {
+                let request = ListContactsRequest { case_id: case.to_string(), page_size: 200, page_token };
+                let page = client.exposures().list_contacts(client.request(request)).await?.into_inner();
+                Ok((page.contacts, page.next_page_token))
+            })
+            .await?;
+            contacts.iter().try_for_each(|contact| {
+                let role = contact.role().as_str_name().trim_start_matches("CASE_ROLE_");
+                say(format_args!("{}  {}  {role}", contact.case_id, contact.last_contact_date))
+            })
+        }
+        Cases::Exposure { case, day, index } => {
+            let index_case_id = index.map(|index| index.to_string()).unwrap_or_default();
+            let request = RecordExposureRequest {
+                request_id,
+                case_id: case.to_string(),
+                etag: String::new(),
+                exposure: Some(Exposure { index_case_id, last_contact_date: day }),
+                entry: None,
+            };
+            let contact = client.exposures().record_exposure(client.request(request)).await?.into_inner();
+            say(format_args!("observed from {}", contact.last_contact_date))
+        }
+        Cases::Join { case, into } => {
+            let request = JoinCaseRequest {
+                request_id,
+                case_id: case.to_string(),
+                etag: String::new(),
+                into_case_id: into.to_string(),
+            };
+            let joined = client.duplicates().join_case(client.request(request)).await?.into_inner();
+            say(format_args!("{}: version {}", joined.case_id, joined.etag))
         }
         Cases::Facts { case } => {
             let facts = pages(async |page_token| {

@@ -1,4 +1,4 @@
-//! Filing the legal notification (発生届), and the inbox of a health centre.
+//! Filing the legal notification (発生届).
 
 use std::{
     fs, io,
@@ -10,9 +10,8 @@ use clap::{Args, ValueEnum};
 use client::{Client, pages};
 use proto::{
     notification::{
-        AcknowledgeNotificationRequest, AmendNotificationRequest, FileNotificationRequest, Form,
-        ForwardNotificationRequest, ListInboxRequest, ListNotificationsRequest, ListVersionsRequest, Notification,
-        NotificationState, ReturnNotificationRequest, WithdrawNotificationRequest,
+        AmendNotificationRequest, FileNotificationRequest, Form, ListNotificationsRequest, ListVersionsRequest,
+        Notification, NotificationState, WithdrawNotificationRequest,
     },
     registry::{Channel, Entry},
 };
@@ -32,6 +31,12 @@ pub(crate) struct File {
     confirm: Vec<String>,
     #[command(flatten)]
     told: Told,
+    /// The draft that is filed; it is gone then.
+    #[arg(long)]
+    draft: Option<Uuid>,
+    /// The revision of the draft that was read; where somebody saved it since, nothing is filed.
+    #[arg(long, default_value = "", requires = "draft")]
+    draft_etag: String,
     /// Repeat an earlier request.
     #[arg(long)]
     request_id: Option<Uuid>,
@@ -98,12 +103,14 @@ pub(crate) async fn file(client: &Client, args: File) -> anyhow::Result<()> {
         case_id: args.case,
         entry: args.told.entry(),
         confirmed_warnings: args.confirm,
+        draft_id: args.draft.map(|draft| draft.to_string()).unwrap_or_default(),
+        draft_etag: args.draft_etag,
     };
     let receipt = client.filing().file_notification(client.request(request)).await?.into_inner();
     print_json(&receipt, "hersys.notification.v1.Receipt")
 }
 
-fn form(file: &Path) -> anyhow::Result<Form> {
+pub(crate) fn form(file: &Path) -> anyhow::Result<Form> {
     let text = if file.as_os_str() == "-" {
         io::read_to_string(io::stdin()).context("read standard input")?
     } else {
@@ -161,37 +168,17 @@ pub(crate) async fn versions(client: &Client, notification: Uuid) -> anyhow::Res
     .await?;
     for version in &versions {
         let filed = version.receive_time.as_ref().map(timestamp).unwrap_or_default();
-        say(format_args!("{}  {filed}  {}", version.version, version.changed_fields.join(" ")))?;
+        let told = match Channel::try_from(version.channel).unwrap_or_default() {
+            Channel::Unspecified => String::new(),
+            channel => channel.as_str_name().trim_start_matches("CHANNEL_").to_lowercase(),
+        };
+        let changed = version.changed_fields.join(" ");
+        say(format_args!("{}  {filed}  様式 {}  {told}  {changed}", version.version, version.form_version))?;
     }
     Ok(())
 }
 
-pub(crate) async fn send_back(client: &Client, notification: Uuid, reason: String) -> anyhow::Result<()> {
-    let request = ReturnNotificationRequest {
-        request_id: Uuid::now_v7().to_string(),
-        notification_id: notification.to_string(),
-        etag: String::new(),
-        reason,
-    };
-    let done = client.inbox().return_notification(client.request(request)).await?.into_inner();
-    say(format_args!("{} returned to {}", done.number, done.reporter_name))
-}
-
-pub(crate) async fn inbox(client: &Client, open: bool) -> anyhow::Result<()> {
-    let state = if open { NotificationState::Filed.into() } else { 0 };
-    let notifications = pages(async |page_token| {
-        let request = client.request(ListInboxRequest { page_size: 100, page_token, state });
-        let page = client.inbox().list_inbox(request).await?.into_inner();
-        Ok((page.notifications, page.next_page_token))
-    })
-    .await?;
-    for notification in &notifications {
-        say(format_args!("{}", line(notification)))?;
-    }
-    Ok(())
-}
-
-fn line(notification: &Notification) -> String {
+pub(crate) fn line(notification: &Notification) -> String {
     let state = NotificationState::try_from(notification.state).unwrap_or_default();
     let form = notification.form.clone().unwrap_or_default();
     let name = form.subject.unwrap_or_default().name_kanji;
@@ -209,25 +196,4 @@ fn line(notification: &Notification) -> String {
         notification.reporter_name,
         notification.case_id
     )
-}
-
-pub(crate) async fn acknowledge(client: &Client, notification: Uuid) -> anyhow::Result<()> {
-    let request = AcknowledgeNotificationRequest {
-        request_id: Uuid::now_v7().to_string(),
-        notification_id: notification.to_string(),
-        etag: String::new(),
-    };
-    let done = client.inbox().acknowledge_notification(client.request(request)).await?.into_inner();
-    say(format_args!("{} acknowledged", done.number))
-}
-
-pub(crate) async fn forward(client: &Client, notification: Uuid, centre: Uuid) -> anyhow::Result<()> {
-    let request = ForwardNotificationRequest {
-        request_id: Uuid::now_v7().to_string(),
-        notification_id: notification.to_string(),
-        centre_id: centre.to_string(),
-        etag: String::new(),
-    };
-    let done = client.inbox().forward_notification(client.request(request)).await?.into_inner();
-    say(format_args!("{} forwarded to {}", done.number, done.receiving_centre_name))
 }

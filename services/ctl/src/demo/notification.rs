@@ -4,7 +4,8 @@ use client::Client;
 use proto::{
     notification::{
         AcknowledgeNotificationRequest, AmendNotificationRequest, Care, Diagnosis, FileNotificationRequest, Findings,
-        Form, GetNotificationRequest, ListInboxRequest, Notification, Purpose, Receipt, Subject, Symptom,
+        Form, GetNotificationRequest, ListInboxRequest, Notification, Purpose, Receipt, SaveDraftRequest, Subject,
+        Symptom,
     },
     registry::{
         AdmissionNecessity, Answer, Case, CaseRole, DiagnosisClass, Entry, GetCaseRequest, JudgeAdmissionRequest,
@@ -90,6 +91,7 @@ async fn file(filer: &Client, patient: &Patient, on_behalf_of_id: String) -> any
                 specimen: Specimen::Saliva.into(),
                 result: TestResult::Positive.into(),
                 sampled_date: "2020-06-01".to_owned(),
+                specimen_other: String::new(),
             }],
             diagnosis_date: "2020-06-02".to_owned(),
             onset_date: "2020-05-30".to_owned(),
@@ -97,12 +99,22 @@ async fn file(filer: &Client, patient: &Patient, on_behalf_of_id: String) -> any
         }),
         ..Form::default()
     };
+    // Typed in between two patients: the draft waits on the server, and is gone when it is filed.
+    let draft = SaveDraftRequest {
+        request_id: request_id(),
+        form: Some(form.clone()),
+        case_id: patient.case_id.clone(),
+        ..SaveDraftRequest::default()
+    };
+    let draft = filer.drafts().save_draft(filer.request(draft)).await?.into_inner();
     let request = FileNotificationRequest {
         request_id: request_id(),
         form: Some(form),
         case_id: patient.case_id.clone(),
         entry: Some(Entry { on_behalf_of_id, ..Entry::default() }),
         confirmed_warnings: Vec::new(),
+        draft_id: draft.draft_id,
+        draft_etag: draft.etag,
     };
     Ok(filer.filing().file_notification(filer.request(request)).await?.into_inner())
 }

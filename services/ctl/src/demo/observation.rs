@@ -64,6 +64,7 @@ async fn discharged(stage: &Stage, patient: &Patient, admission: &Admission) -> 
         admission_id: admission.admission_id.clone(),
         destination: Destination::Discharged.into(),
         etag: String::new(),
+        entry: None,
     };
     hospital.admissions().record_leave(hospital.request(leave)).await?;
     stage.tell(
@@ -107,7 +108,7 @@ async fn report(phone: &Client, patient: &Patient, report: HealthReport) -> anyh
     .await?)
 }
 
-async fn task_of(client: &Client, patient: &Patient, kind: TaskKind) -> anyhow::Result<Option<Task>> {
+pub(super) async fn task_of(client: &Client, patient: &Patient, kind: TaskKind) -> anyhow::Result<Option<Task>> {
     let request = client.request(ListWorklistRequest { page_size: 200, ..ListWorklistRequest::default() });
     let tasks = client.worklist().list_worklist(request).await?.into_inner().tasks;
     Ok(tasks.into_iter().find(|task| task.case_id == patient.case_id && task.kind == i32::from(kind)))

@@ -67,12 +67,14 @@ async fn take_in(facility: &Client, admission: &Admission) -> anyhow::Result<()>
         request_id: request_id(),
         admission_id: admission.admission_id.clone(),
         etag: String::new(),
+        entry: None,
     };
     facility.admissions().accept_admission(facility.request(accept)).await?;
     let arrive = ConfirmArrivalRequest {
         request_id: request_id(),
         admission_id: admission.admission_id.clone(),
         etag: String::new(),
+        entry: None,
     };
     facility.admissions().confirm_arrival(facility.request(arrive)).await?;
     Ok(())

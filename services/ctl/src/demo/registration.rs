@@ -1,13 +1,18 @@
 //! Beds are declared; ① registration at the test, with the access ID.
 
+use anyhow::ensure;
 use proto::{
     beds::{Capability, ReportCapacityRequest},
-    registry::{Entry, GetCaseRequest, Person, ReferCaseRequest, RegisterCaseRequest, Sex},
+    followup::TaskKind,
+    registry::{
+        CaseRole, Entry, GetCaseRequest, ListContactsRequest, Person, ReferCaseRequest, RegisterCaseRequest, Sex,
+    },
 };
 use uuid::Uuid;
 
 use super::{
     Cases, Patient,
+    observation::task_of,
     stage::{Stage, Who, request_id},
 };
 
@@ -23,7 +28,39 @@ pub(crate) async fn play(stage: &mut Stage) -> anyhow::Result<(Cases, Patient)> 
     let lodging = by_telephone(stage).await?;
     let hospital =
         registered(stage, "clinic-physician", person("重田 剛", "シゲタ ツヨシ", "S22.3.3", Sex::Male), "").await?;
+    contact(stage, &lodging).await?;
     Ok((Cases { home, lodging, hospital }, negative))
+}
+
+/// A flatmate is a close contact, and is exposed once more: one person, one case, a longer observation.
+async fn contact(stage: &Stage, index: &Patient) -> anyhow::Result<()> {
+    let nurse = stage.who("osaka-nurse")?;
+    let who = person("同居 実", "ドウキョ ミノル", "H1.4.4", Sex::Male);
+    let request = |day: &str| RegisterCaseRequest {
+        request_id: request_id(),
+        person: Some(who.clone()),
+        role: CaseRole::CloseContact.into(),
+        index_case_id: index.case_id.clone(),
+        last_contact_date: day.to_owned(),
+        ..RegisterCaseRequest::default()
+    };
+    let first = nurse.cases().register_case(nurse.request(request("2020-05-30"))).await?.into_inner();
+    let again = nurse.cases().register_case(nurse.request(request("2020-06-01"))).await?.into_inner();
+    ensure!(first.case_id == again.case_id, "the same person was registered twice");
+    let asked = ListContactsRequest { case_id: index.case_id.clone(), ..ListContactsRequest::default() };
+    let listed = nurse.exposures().list_contacts(nurse.request(asked)).await?.into_inner().contacts;
+    let last = listed.first().map(|contact| contact.last_contact_date.clone()).unwrap_or_default();
+    stage.tell(
+        Who::Centre,
+        format_args!(
+            "{}さんの同居者{}さんを濃厚接触者として二度登録しましたが、一人・一症例のままです。健康観察は最後の接触（{last}）から数えます。",
+            index.name, who.name_kanji
+        ),
+        format_args!(
+            "registers {}, who lives with {}, as a close contact twice: one person, one case. The observation counts from the last contact, {last}.",
+            who.name_kanji, index.name
+        ),
+    )
 }
 
 async fn capacity(stage: &Stage) -> anyhow::Result<()> {
@@ -39,6 +76,7 @@ async fn capacity(stage: &Stage) -> anyhow::Result<()> {
             secured,
             ready,
             etag: String::new(),
+            entry: None,
         };
         facility.capacity().report_capacity(facility.request(request)).await?;
     }
@@ -103,6 +141,13 @@ async fn consultation(stage: &Stage) -> anyhow::Result<Patient> {
         Who::Clinic,
         format_args!("紹介された{name}さんが画面に表示されます。入力し直す必要はありません。"),
         format_args!("sees the referred {name} on the screen; nothing is typed twice."),
+    )?;
+    let told = || async { task_of(&clinic, &patient, TaskKind::Referred).await };
+    let (_, within) = Stage::until("the clinic is told of the referral", told).await?;
+    stage.tell(
+        Who::Clinic,
+        format_args!("紹介の知らせは、{:.1}秒で作業一覧に届きました。", within.as_secs_f64()),
+        format_args!("was told of the referral on its list of tasks within {:.1} s.", within.as_secs_f64()),
     )?;
     Ok(patient)
 }

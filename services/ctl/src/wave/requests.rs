@@ -67,6 +67,7 @@ impl Row {
                 specimen: Specimen::NasopharyngealSwab.into(),
                 result: TestResult::Positive.into(),
                 sampled_date: (self.reported_on - Duration::days(1)).to_string(),
+                specimen_other: String::new(),
             }],
             diagnosis_date: day.clone(),
             ..Findings::default()

@@ -4,7 +4,7 @@ use access::{CaseId, cases, classes};
 use chassis::{Call, Error, Held, Seen};
 use proto::{
     followup::{AcknowledgeAlertRequest, Alert as View},
-    registry::Relation,
+    registry::{CaseChanged, Relation},
 };
 use sqlx::PgConnection;
 
@@ -13,14 +13,15 @@ use super::{
     shown, store,
 };
 use crate::{
-    case::may_work,
+    case::{is_void, may_work},
     service::Followup,
     worklist::{self, TaskId},
 };
 
 /// What is acknowledged.
 enum Acknowledged {
-    Alert(Alert),
+    /// With whether nobody is followed up by its case any more.
+    Alert(Alert, bool),
     Notice(TaskId),
 }
 
@@ -30,9 +31,18 @@ pub(crate) async fn acknowledge(followup: Followup, call: Call<AcknowledgeAlertR
     let lock = async |conn: &mut PgConnection| lock(&followup, &call, conn, id).await;
     call.change(&followup.base, lock, async |change| {
         let view = match &mut change.held {
-            Acknowledged::Alert(alert) => {
+            Acknowledged::Alert(alert, is_void) => {
+                let (is_free, task) = (alert.taken_by.is_none(), TaskId::from(id.uuid()));
                 alert.take(user, change.now).map_err(Error::Precondition)?;
-                store::take(&mut change.tx, alert).await?;
+                if is_free {
+                    store::take(&mut change.tx, alert).await?;
+                }
+                if *is_void {
+                    // The person is called by the case that this one was joined into.
+                    worklist::close_notice(&mut change.tx, task, user, change.now).await?;
+                } else if is_free {
+                    worklist::take(&mut change.tx, task, user).await?;
+                }
                 shown(alert)
             }
             Acknowledged::Notice(task) => {
@@ -52,36 +62,35 @@ async fn lock(
     id: AlertId,
 ) -> Result<Held<Acknowledged, View>, Error> {
     if let Some(alert) = store::lock(conn, id).await? {
-        let (case_id, version) = (alert.case_id, alert.version);
-        let seen = seen(followup, call, conn, case_id, may_work).await?;
-        return Ok(Held::new(Acknowledged::Alert(alert), seen).version(version));
+        let version = alert.version;
+        let (seen, case) = seen(followup, call, conn, alert.case_id, may_work).await?;
+        return Ok(Held::new(Acknowledged::Alert(alert, is_void(&case)), seen).version(version));
     }
     let task = TaskId::from(id.uuid());
     let notice = worklist::lock_notice(conn, task).await?.ok_or(Error::NotFound("alert"))?;
-    let seen = seen(followup, call, conn, notice.case_id, is_told).await?;
+    let (seen, _) = seen(followup, call, conn, notice.case_id, worklist::is_told).await?;
     let held = Held::new(Acknowledged::Notice(task), seen);
     // One centre has seen it for all; whoever repeats the request gets the answer again.
     Ok(if notice.is_closed { held.only_repeats(Error::NotFound("alert")) } else { held })
 }
 
-/// How the caller stands to a case. Without one of these relations there is no alert for the caller.
+/// How the caller stands to a case, and the case. Without one of these relations there is no alert for the caller.
 async fn seen(
     followup: &Followup,
     call: &Call<AcknowledgeAlertRequest>,
     conn: &mut PgConnection,
     case_id: CaseId,
     may: impl Fn(Relation) -> bool,
-) -> Result<Seen, Error> {
+) -> Result<(Seen, CaseChanged), Error> {
     let case = cases::find(conn, &[case_id]).await?.remove(&case_id).ok_or(Error::NotFound("alert"))?;
     // Behind the lock: a relation may have ended while this waited.
     let now = followup.base.clock.now();
     let relations = cases::relations(&case, &call.caller, &followup.base.directory, now);
-    if relations.iter().copied().any(may) { Ok(Seen::by(&relations, [case_id])) } else { Err(Error::NotFound("alert")) }
-}
-
-/// Relations that are told of an opening in an emergency, and of a filing to check.
-fn is_told(relation: Relation) -> bool {
-    matches!(relation, Relation::ResponsibleCentre | Relation::ReceivingCentre)
+    if relations.iter().copied().any(may) {
+        Ok((Seen::by(&relations, [case_id]), case))
+    } else {
+        Err(Error::NotFound("alert"))
+    }
 }
 
 #[cfg(test)]
@@ -117,7 +126,7 @@ mod tests {
         assert_eq!((taken.owner_user_id.as_str(), taken.etag.as_str()), (&*scene.nurse.user_id.to_string(), "2"));
         assert_eq!((taken.reasons.len(), taken.acknowledge_time.is_some()), (1, true));
         assert!(scene.overview(&scene.nurse, case).await?.alerts == [taken.clone()]);
-        assert_eq!(scene.tasks(&scene.colleague).await?[0].owner_user_id, taken.owner_user_id);
+        assert_eq!(scene.tasks(&scene.colleague).await?[0].assignee_user_id, taken.owner_user_id);
 
         let again = acknowledge(&scene, &scene.nurse, taking(&id)).await?;
         assert!(again == taken, "the owner may say so twice");

@@ -73,19 +73,14 @@ pub(crate) async fn lock(conn: &mut PgConnection, id: AlertId) -> sqlx::Result<O
     Ok(row.map(Alert::from))
 }
 
-/// Keeps who took an alert, for it and for its task.
+/// Keeps who took an alert.
 pub(crate) async fn take(conn: &mut PgConnection, alert: &Alert) -> sqlx::Result<()> {
-    sqlx::query(
-        "with taken as (
-             update alert set version = $2, owner_user = $3, acknowledged_at = $4 where alert_id = $1
-         )
-         update task set owner_user = $3 where task_id = $1 and owner_user is null",
-    )
-    .bind(alert.id)
-    .bind(alert.version)
-    .bind(alert.taken_by)
-    .bind(alert.acknowledged_at)
-    .execute(conn)
-    .await?;
+    sqlx::query("update alert set version = $2, owner_user = $3, acknowledged_at = $4 where alert_id = $1")
+        .bind(alert.id)
+        .bind(alert.version)
+        .bind(alert.taken_by)
+        .bind(alert.acknowledged_at)
+        .execute(conn)
+        .await?;
     Ok(())
 }

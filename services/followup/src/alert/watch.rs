@@ -12,13 +12,16 @@ use uuid::Uuid;
 
 use crate::{service::Followup, worklist};
 
+/// What worries, and who opened a case in an emergency.
+const ALERTS: [TaskKind; 4] =
+    [TaskKind::Caution, TaskKind::Alert, TaskKind::EmergencyAccess, TaskKind::EmergencyAccessOfMany];
+
 pub(crate) fn watch(followup: &Followup, request: Request<WatchAlertsRequest>) -> Reply<Stream<WatchAlertsResponse>> {
     followup.base.watch(followup, request, &followup.arrivals, look, show)
 }
 
 async fn look(followup: Followup, call: Arc<Call<WatchAlertsRequest>>, since: Since) -> Result<Vec<Arrived>, Error> {
-    // From the least urgent kind of alert on.
-    worklist::arrived(&followup, &call, TaskKind::Caution, &since).await
+    worklist::arrived(&followup, &call, Some(&ALERTS), &since).await
 }
 
 async fn show(

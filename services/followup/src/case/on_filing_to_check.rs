@@ -8,7 +8,7 @@ use runtime::clock::from_proto;
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 
-use crate::worklist::{self, NewTask, TaskId};
+use crate::worklist::{self, NewTask, NotificationId, TaskId};
 
 /// Adds a task for each.
 pub(super) async fn tell(
@@ -30,12 +30,14 @@ pub(super) async fn tell(
         tasks.push(NewTask {
             id: TaskId::parse(&check.check_id).map_err(dead)?,
             case_id: *case_id,
+            notification_id: NotificationId::optional(&check.notification_id).map_err(dead)?,
             kind: TaskKind::FilingToCheck,
             since,
+            source: worklist::source::<FilingToCheck>(),
             workers: known.get(case_id).map(|case| worklist::workers(case, since)).unwrap_or_default(),
         });
     }
-    Ok(worklist::add(conn, &tasks).await?)
+    Ok(worklist::add(conn, &tasks, now).await?)
 }
 
 #[cfg(test)]
@@ -68,6 +70,7 @@ mod tests {
         scene.world.hear(&scene.hears(), &check).await?;
         let tasks = scene.tasks(&scene.nurse).await?;
         assert_eq!((tasks[0].kind, &tasks[0].task_id), (TaskKind::FilingToCheck.into(), &check_id));
+        assert_eq!((&tasks[0].notification_id, tasks[0].source.as_str()), (&check.notification_id, "filing.to_check"));
         assert!(scene.tasks(&scene.stranger).await?.is_empty());
 
         let seen = AcknowledgeAlertRequest {

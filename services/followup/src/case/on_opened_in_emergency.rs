@@ -29,12 +29,14 @@ pub(super) async fn tell(
         tasks.push(NewTask {
             id: TaskId::parse(&opening.opening_id).map_err(dead)?,
             case_id: *case_id,
+            notification_id: None,
             kind: if opening.among_many { TaskKind::EmergencyAccessOfMany } else { TaskKind::EmergencyAccess },
             since,
+            source: worklist::source::<CaseOpenedInEmergency>(),
             workers: known.get(case_id).map(|case| worklist::workers(case, since)).unwrap_or_default(),
         });
     }
-    worklist::add(conn, &tasks).await?;
+    worklist::add(conn, &tasks, now).await?;
     Ok(())
 }
 

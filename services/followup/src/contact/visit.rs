@@ -27,7 +27,9 @@ pub(crate) async fn visit(
     let given = call.request.visit.clone().unwrap_or_default();
     let day = visit_date(&given.visit_date, call.today())?;
     let known = case::known(&followup, &call, &call.request.case_id).await?;
-    known.must(|relation| may_report(relation) || relation == Relation::TreatingInstitution)?;
+    known.must(|relation| {
+        may_report(relation) || matches!(relation, Relation::TreatingInstitution | Relation::AttendingInstitution)
+    })?;
     known.may_write(&call.request)?;
 
     let seen = known.seen();

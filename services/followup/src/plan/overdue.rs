@@ -74,12 +74,14 @@ async fn add_tasks(
     let task = |(case_id, _): &(CaseId, OffsetDateTime)| NewTask {
         id: TaskId::new(),
         case_id: *case_id,
+        notification_id: None,
         kind: TaskKind::MissedReport,
         since: now,
+        source: worklist::source::<ReportMissed>(),
         workers: known.get(case_id).map(|case| worklist::workers(case, now)).unwrap_or_default(),
     };
     let tasks: Vec<NewTask> = missed.iter().map(task).collect();
-    worklist::add(conn, &tasks).await?;
+    worklist::add(conn, &tasks, now).await?;
 
     let event = |((case_id, due_at), task): (&(CaseId, OffsetDateTime), &NewTask)| ReportMissed {
         task_id: task.id.to_string(),

@@ -4,7 +4,7 @@ use access::{CaseId, OrganisationId};
 use const_format::formatcp;
 use data::Code;
 use proto::{
-    followup::{PlanState, TaskKind},
+    followup::{PlanState, TaskKind, TaskState},
     registry::CaseChanged,
 };
 use sqlx::{FromRow, PgConnection};
@@ -18,6 +18,7 @@ const VOID: i16 = SlotState::Void as i16;
 const CLOSED: i16 = PlanState::Closed as i16;
 const DAYS_OVER: i16 = Reason::DaysOver as i16;
 const MISSED_REPORT: i16 = TaskKind::MissedReport as i16;
+const TO_DO: i16 = TaskState::Open as i16;
 
 #[derive(FromRow)]
 struct Row {
@@ -53,7 +54,7 @@ impl From<Row> for Plan {
 const COLUMNS: &str = formatcp!(
     "p.case_id, p.version, p.state, p.reason, p.owner, p.last_day, p.times, s.due_at, s.opens_at,
      exists (
-         select from task t where t.case_id = p.case_id and t.kind = {MISSED_REPORT} and t.closed_at is null
+         select from task t where t.case_id = p.case_id and t.kind = {MISSED_REPORT} and t.state = {TO_DO}
      ) as overdue"
 );
 const AWAITED: &str = formatcp!(

@@ -2,7 +2,7 @@
 
 use access::{CaseId, OrganisationId};
 use const_format::formatcp;
-use proto::followup::TaskKind;
+use proto::followup::{TaskKind, TaskState};
 use sqlx::{FromRow, PgConnection};
 use time::OffsetDateTime;
 
@@ -12,6 +12,8 @@ use crate::plan::SlotState;
 const OPEN: i16 = SlotState::Open as i16;
 const REPORTED: i16 = SlotState::Reported as i16;
 const MISSED_REPORT: i16 = TaskKind::MissedReport as i16;
+const TO_DO: i16 = TaskState::Open as i16;
+const OVER: i16 = TaskState::Over as i16;
 
 #[derive(FromRow)]
 struct Row {
@@ -49,10 +51,10 @@ pub(crate) async fn insert(conn: &mut PgConnection, new: &NewReport) -> sqlx::Re
         "with answered as (
              update slot set state = {REPORTED} where case_id = $2 and due_at = $8 and state = {OPEN} returning 1
          ), settled as (
-             update task set closed_at = $3
-             where case_id = $2 and kind = {MISSED_REPORT} and closed_at is null returning task_id
+             update task set state = {OVER}, closed_at = $3, version = version + 1
+             where case_id = $2 and kind = {MISSED_REPORT} and state = {TO_DO} returning task_id
          ), listed as (
-             delete from worklist where case_id = $2 and task_id in (select task_id from settled)
+             delete from worklist w using settled t where w.task_id = t.task_id
          ), stored as (
              insert into report (report_id, case_id, at, by_organisation, form_version, answers, message)
              values ($1, $2, $3, $4, $5, $6, $7)

@@ -11,6 +11,7 @@ pub(super) fn manages(relation: Relation) -> bool {
             | Relation::Reporter
             | Relation::ConsultationCentre
             | Relation::TreatingInstitution
+            | Relation::AttendingInstitution
             | Relation::Patient
     )
 }

@@ -84,10 +84,21 @@ pub async fn find(conn: &mut PgConnection, ids: &[CaseId]) -> sqlx::Result<HashM
 /// # Errors
 /// [`Silent`] when the registry does not answer in time. Nobody may be told then that the case does not exist.
 pub async fn ask(registry: &RegistryInternalServiceClient<Channel>, id: CaseId) -> Result<Option<CaseChanged>, Silent> {
+    Ok(ask_all(registry, &[id]).await?.pop())
+}
+
+/// Asks the registry for unknown cases, at most 200. Those that do not exist are left out.
+///
+/// # Errors
+/// [`Silent`] when the registry does not answer in time.
+pub async fn ask_all(
+    registry: &RegistryInternalServiceClient<Channel>,
+    ids: &[CaseId],
+) -> Result<Vec<CaseChanged>, Silent> {
     let mut registry = registry.clone();
-    let request = BatchGetCasesRequest { case_ids: vec![id.to_string()] };
+    let request = BatchGetCasesRequest { case_ids: ids.iter().map(ToString::to_string).collect() };
     match tokio::time::timeout(ASK, registry.batch_get_cases(request)).await {
-        Ok(Ok(answer)) => Ok(answer.into_inner().cases.pop()),
+        Ok(Ok(answer)) => Ok(answer.into_inner().cases),
         Ok(Err(_)) | Err(_) => Err(Silent),
     }
 }

@@ -77,7 +77,9 @@ fn entrusted_with(permission: P, role: Role, entrusted: &[ContractScope]) -> boo
                 P::CaseRegister | P::CaseRead | P::CaseRecord | P::NotificationFile | P::NotificationRead
             ),
             // 健康観察: works on the principal's cases under observation.
-            ContractScope::Followup => matches!(permission, P::FollowupWork | P::HealthReport | P::CaseRead),
+            ContractScope::Followup => {
+                matches!(permission, P::FollowupWork | P::TaskWork | P::HealthReport | P::CaseRead)
+            }
             // 入力: enters what others observed.
             ContractScope::Entry => {
                 matches!(permission, P::CaseRegister | P::CaseRead | P::NotificationFile | P::NotificationRead)
@@ -104,12 +106,17 @@ fn held_by(permission: P, role: Role, kind: Kind) -> bool {
         P::UserIssue => role == Administrator,
         // Centres, cities and prefectures entrust others.
         P::ContractManage => role == Administrator && (centre || kind == Kind::Prefecture),
+        // What they ask beyond the form in their own area (任意入力項目).
+        P::LocalItemDefine => role == Administrator && (centre || kind == Kind::Prefecture),
         // A test site or a centre registers; a consultation centre registers what it refers.
         P::CaseRegister => {
             (handles_patients && (institution || centre))
                 || (role == ConsultationOperator && kind == Kind::ConsultationCentre)
         }
-        P::CaseRecord => handles_patients && (institution || centre),
+        // N1 ⑤: the prefecture enters, too, in the cases of its own.
+        P::CaseRecord => {
+            (handles_patients && (institution || centre)) || (role == Coordinator && kind == Kind::Prefecture)
+        }
         // The law makes the physician file; clerks and centres enter on a physician's behalf.
         P::NotificationFile => handles_patients && (institution || centre),
         P::NotificationRead => {
@@ -140,8 +147,19 @@ fn held_by(permission: P, role: Role, kind: Kind) -> bool {
             (handles_patients && centre)
                 || (role == LodgingOfficer && matches!(kind, Kind::Prefecture | Kind::LodgingFacility))
         }
+        // Whoever works at a desk to which cases or notifications come: the list of what is to be done there.
+        P::TaskWork => {
+            (handles_patients && (institution || centre))
+                || (role == Coordinator && kind == Kind::Prefecture)
+                || (role == LodgingOfficer && matches!(kind, Kind::Prefecture | Kind::LodgingFacility))
+                || (role == ConsultationOperator && kind == Kind::ConsultationCentre)
+        }
         P::BedsReport => {
-            (handles_patients && kind == Kind::Hospital) || (role == LodgingOfficer && kind == Kind::LodgingFacility)
+            (handles_patients && kind == Kind::Hospital)
+                || (role == LodgingOfficer && kind == Kind::LodgingFacility)
+                // What a facility tells them (代行入力), and nothing else: without the facility's name beds refuses it.
+                || (handles_patients && centre)
+                || (role == Coordinator && kind == Kind::Prefecture)
         }
         // Free beds and one's own admissions: for those who request, coordinate and admit.
         P::BedsRead => {
@@ -177,8 +195,8 @@ pub fn writes(relation: Relation, group: Group) -> bool {
         // Follow-up belongs to whoever looks after the person; the reporter may read its course.
         (R::Reporter, group) => group != Followup,
         // Facts of the stay, and care visits; never exposure or the person.
-        (R::TreatingInstitution, Clinical | Followup | Administrative) => true,
-        (R::TreatingInstitution, Identity | Contact | Epidemiology) => false,
+        (R::TreatingInstitution | R::AttendingInstitution, Clinical | Followup | Administrative) => true,
+        (R::TreatingInstitution | R::AttendingInstitution, Identity | Contact | Epidemiology) => false,
         // 調整: placement, admission and transfer are administrative.
         (R::Prefecture, Clinical | Epidemiology | Administrative) => true,
         (R::Prefecture, Identity | Contact | Followup) => false,
@@ -221,8 +239,11 @@ pub fn sight(relation: Relation, group: Group) -> Sight {
         (R::Reporter, Followup) => Coded,
         (R::Reporter, _) => Full,
 
-        (R::TreatingInstitution, Identity | Contact | Clinical | Followup | Administrative) => Full,
-        (R::TreatingInstitution, Epidemiology) => Hidden,
+        (
+            R::TreatingInstitution | R::AttendingInstitution,
+            Identity | Contact | Clinical | Followup | Administrative,
+        ) => Full,
+        (R::TreatingInstitution | R::AttendingInstitution, Epidemiology) => Hidden,
 
         (R::Prefecture, Identity | Contact | Clinical | Administrative) => Full,
         (R::Prefecture, Epidemiology | Followup) => Coded,
@@ -276,7 +297,7 @@ mod tests {
         for role in
             [Role::Analyst, Role::Administrator, Role::Operator, Role::Clerk, Role::Physician, Role::Coordinator]
         {
-            for permission in [P::CaseRead, P::NotificationRead, P::FollowupWork] {
+            for permission in [P::CaseRead, P::NotificationRead, P::FollowupWork, P::TaskWork] {
                 assert!(!allows(permission, role, Kind::Ministry, Rights::Entry), "{permission:?} {role:?}");
             }
         }
@@ -314,8 +335,27 @@ mod tests {
             assert!(!super::allows(permission, duty(&[])), "{permission:?}");
         }
         assert!(super::allows(P::FollowupWork, duty(&[ContractScope::Followup])));
+        assert!(super::allows(P::TaskWork, duty(&[ContractScope::Followup])) && !super::allows(P::TaskWork, duty(&[])));
         assert!(!super::allows(P::NotificationFile, duty(&[ContractScope::Followup])));
         assert!(super::allows(P::NotificationFile, duty(&[ContractScope::Testing])));
+    }
+
+    #[test]
+    fn beds_are_reported_by_facilities_and_by_those_whom_they_tell() {
+        for (role, kind, reports) in [
+            (Role::Nurse, Kind::Hospital, true),
+            (Role::LodgingOfficer, Kind::LodgingFacility, true),
+            (Role::Nurse, Kind::HealthCentre, true),
+            (Role::MigrationAssistant, Kind::City, true),
+            (Role::Coordinator, Kind::Prefecture, true),
+            (Role::Nurse, Kind::Clinic, false),
+            (Role::Analyst, Kind::HealthCentre, false),
+            (Role::Administrator, Kind::Prefecture, false),
+            (Role::Nurse, Kind::Ministry, false),
+        ] {
+            assert_eq!(allows(P::BedsReport, role, kind, Rights::Entry), reports, "{role:?} {kind:?}");
+        }
+        assert!(!allows(P::BedsReport, Role::Nurse, Kind::HealthCentre, Rights::View));
     }
 
     #[test]

@@ -63,6 +63,14 @@ pub fn start(service: &'static str, pool: PgPool, signer: Signer, clock: Clock, 
     });
 }
 
+/// One round, for whoever waits for it: seals what is committed and signs when it is time.
+///
+/// # Errors
+/// When the database does not answer, or the chain was tampered with.
+pub async fn once(service: &str, pool: &PgPool, signer: &Signer, clock: &Clock) -> anyhow::Result<()> {
+    go_on(service, pool, signer, clock, &mut None).await.map(|_| ())
+}
+
 /// Seals the next rows and signs when it is time. Returns how many were sealed.
 ///
 /// `known` is the end of the chain as this process last saw it. If the chain no longer contains it, somebody tampered

@@ -6,6 +6,8 @@ use sqlx::{FromRow, PgConnection, Row as _};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use crate::seal::GENESIS;
+
 /// A row of the trail as stored.
 #[derive(FromRow)]
 pub struct Stored {
@@ -89,6 +91,90 @@ pub async fn search(conn: &mut PgConnection, search: Search) -> sqlx::Result<Vec
     .fetch_all(conn)
     .await?;
     Ok(rows.into_iter().map(Stored::shown).collect())
+}
+
+/// The organisation of an account when it last acted here; `None` where it never did.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn organisation_of(conn: &mut PgConnection, user: Uuid) -> sqlx::Result<Option<Uuid>> {
+    // A caller acts for an organisation, always: the condition drops nothing.
+    sqlx::query_scalar(
+        "select organisation_id from audit where user_id = $1 and organisation_id is not null
+         order by id desc limit 1",
+    )
+    .bind(user)
+    .fetch_optional(conn)
+    .await
+}
+
+/// A row of the trail, by its number.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn row(conn: &mut PgConnection, id: i64) -> sqlx::Result<Option<AuditRow>> {
+    let row: Option<Stored> =
+        sqlx::query_as(sqlx::AssertSqlSafe(format!("select {COLUMNS} from audit a where a.id = $1")))
+            .bind(id)
+            .fetch_optional(conn)
+            .await?;
+    Ok(row.map(Stored::shown))
+}
+
+/// Where a row stands in the chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// From 1.
+    pub place: i64,
+    /// The seal of the place before.
+    pub before: Vec<u8>,
+    /// The seal of the row.
+    pub seal: Vec<u8>,
+}
+
+/// The place of a row; `None` while it is not sealed. Rows are sealed in one order, so the place is found by halving: the chain needs
+/// no index by row, which every sealing would pay for.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn place_of(conn: &mut PgConnection, id: i64) -> sqlx::Result<Option<Place>> {
+    let found: Option<(i64, Vec<u8>, Option<Vec<u8>>)> = sqlx::query_as(
+        "with recursive wanted as (select xid, id from audit where id = $1),
+         search (low, high) as (
+             select 1::bigint, coalesce((select max(place) from audit_seal), 0)
+             union all
+             select case when (a.xid, a.id) < (w.xid, w.id) then m.middle + 1 else s.low end,
+                    case when (a.xid, a.id) < (w.xid, w.id) then s.high else m.middle end
+             from search s
+             cross join lateral (select (s.low + s.high) / 2 as middle) m
+             join audit_seal p on p.place = m.middle
+             join audit a on a.id = p.audit_id
+             cross join wanted w
+             where s.low < s.high
+         )
+         select p.place, p.seal, b.seal
+         from search s
+         join audit_seal p on p.place = s.low and p.audit_id = $1
+         left join audit_seal b on b.place = p.place - 1
+         where s.low = s.high",
+    )
+    .bind(id)
+    .fetch_optional(conn)
+    .await?;
+    Ok(found.map(|(place, seal, before)| Place { place, before: before.unwrap_or_else(|| GENESIS.to_vec()), seal }))
+}
+
+/// The first signature over the chain at a place or after it.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn checkpoint_over(conn: &mut PgConnection, place: i64) -> sqlx::Result<Option<AuditCheckpoint>> {
+    let row: Option<(i64, String)> =
+        sqlx::query_as("select place, signature from audit_checkpoint where place >= $1 order by place limit 1")
+            .bind(place)
+            .fetch_optional(conn)
+            .await?;
+    Ok(row.map(|(place, signature)| AuditCheckpoint { place, signature }))
 }
 
 /// Sealed rows after a place in the chain, in order.

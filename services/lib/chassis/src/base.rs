@@ -88,7 +88,8 @@ impl Base {
     {
         let call = Call::new(self, door::enter(request)?)?;
         let (rule, duties) = (call.rule, call.duties());
-        self.run(rule, &duties, handler(service.clone(), call)).await
+        // On the heap: with the largest forms in it, it would be moved about for long.
+        self.run(rule, &duties, Box::pin(handler(service.clone(), call))).await
     }
 
     /// Answers an RPC that needs no token.
@@ -109,7 +110,7 @@ impl Base {
     {
         let call = Call::new(self, door::enter_public(request)?.of(|()| Anonymous))?;
         let (rule, duties) = (call.rule, call.duties());
-        self.run(rule, &duties, handler(service.clone(), call)).await
+        self.run(rule, &duties, Box::pin(handler(service.clone(), call))).await
     }
 
     /// Answers an RPC of another service.
@@ -130,7 +131,7 @@ impl Base {
     {
         let call = Call::new(self, door::enter_internal(request)?.of(Service))?;
         let (rule, duties) = (call.rule, call.duties());
-        self.run(rule, &duties, handler(service.clone(), call)).await
+        self.run(rule, &duties, Box::pin(handler(service.clone(), call))).await
     }
 
     async fn run<R: Send + 'static>(

@@ -29,6 +29,52 @@ pub struct Told {
 /// When the caller is not a centre, when the institution is in another prefecture or neither tests nor treats, and when it was told
 /// in the future.
 pub fn told<M>(base: &Base, call: &Call<M>, entry: Option<&Entry>) -> Result<Told, Error> {
+    read(base, call, entry, (is_centre, centre_only), false)
+}
+
+/// The same of a record that the institution made itself: cases and their notifications go on to centres of other prefectures. That it
+/// is the one that made the record, the caller of this checks.
+///
+/// # Errors
+/// As [`told`], wherever the institution lies.
+pub fn told_by_whoever_made_it<M>(base: &Base, call: &Call<M>, entry: Option<&Entry>) -> Result<Told, Error> {
+    read(base, call, entry, (is_centre, centre_only), true)
+}
+
+/// The same of what those who look for beds (入院調整) are told: a centre, and also a prefecture, whose staff speak with the facilities.
+///
+/// # Errors
+/// As [`told`], and when the caller is neither a centre nor a prefecture.
+pub fn told_while_coordinating<M>(base: &Base, call: &Call<M>, entry: Option<&Entry>) -> Result<Told, Error> {
+    let coordinators_only = || {
+        Error::Denied(why(
+            "COORDINATOR_ONLY",
+            "代行入力を行えるのは保健所又は都道府県に限られます。",
+            "Only a health centre or a prefecture may enter data on behalf of others.",
+        ))
+    };
+    read(base, call, entry, (|kind| is_centre(kind) || kind == Kind::Prefecture, coordinators_only), false)
+}
+
+fn centre_only() -> Error {
+    Error::Denied(why(
+        "HEALTH_CENTRE_ONLY",
+        "代行入力を行えるのは保健所に限られます。",
+        "Only a health centre may enter data on behalf of others.",
+    ))
+}
+
+fn is_centre(kind: Kind) -> bool {
+    matches!(kind, Kind::HealthCentre | Kind::City)
+}
+
+fn read<M>(
+    base: &Base,
+    call: &Call<M>,
+    entry: Option<&Entry>,
+    (may_enter, refused): (impl Fn(Kind) -> bool, impl Fn() -> Error),
+    anywhere: bool,
+) -> Result<Told, Error> {
     let Some(entry) = entry else { return Ok(Told::default()) };
     let at = entry.told_time.as_ref().map(|time| {
         clock::from_proto(time)
@@ -41,12 +87,8 @@ pub fn told<M>(base: &Base, call: &Call<M>, entry: Option<&Entry>) -> Result<Tol
     }
 
     let caller = &call.caller;
-    if !matches!(caller.kind, Kind::HealthCentre | Kind::City) {
-        return Err(Error::Denied(why(
-            "HEALTH_CENTRE_ONLY",
-            "代行入力を行えるのは保健所に限られます。",
-            "Only a health centre may enter data on behalf of others.",
-        )));
+    if !may_enter(caller.kind) {
+        return Err(refused());
     }
     let fits = |kind| {
         matches!(
@@ -57,13 +99,14 @@ pub fn told<M>(base: &Base, call: &Call<M>, entry: Option<&Entry>) -> Result<Tol
     let institution = OrganisationId::parse(&entry.on_behalf_of_id)
         .ok()
         .and_then(|id| base.directory.get(id))
-        .filter(|institution| fits(institution.kind) && institution.prefecture == caller.prefecture)
+        .filter(|institution| fits(institution.kind) && (anywhere || institution.prefecture == caller.prefecture))
         .ok_or_else(|| {
-            Error::invalid(
-                "entry.on_behalf_of_id",
-                "同じ都道府県にある医療機関等を指定してください",
-                "must be an institution in your prefecture",
-            )
+            let (ja, en) = if anywhere {
+                ("医療機関等を指定してください", "must be an institution that tests or treats")
+            } else {
+                ("同じ都道府県にある医療機関等を指定してください", "must be an institution in your prefecture")
+            };
+            Error::invalid("entry.on_behalf_of_id", ja, en)
         })?;
     let enters = institution.rights == Rights::Entry && institution.is_open(call.today());
     if enters && told.channel == Channel::Unspecified {

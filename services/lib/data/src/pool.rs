@@ -25,6 +25,10 @@ const OPENS: Duration = Duration::from_secs(4);
 /// How long a connection may take to answer the smallest question. One whose other end has vanished never answers.
 const ANSWERS: Duration = Duration::from_secs(2);
 
+/// How statements are planned. A plan that was made and kept while a table was small reads the whole table when it is large. Where there
+/// is an index, it is used from the first row on: no statement costs more as its table grows.
+pub const PLANNER: [(&str, &str); 1] = [("enable_seqscan", "off")];
+
 /// How to reach the database: over TLS, with a client certificate and no password.
 #[derive(Clone, Debug)]
 pub struct Database {
@@ -67,7 +71,8 @@ impl Database {
                 ("tcp_keepalives_idle", "5"),
                 ("tcp_keepalives_interval", "2"),
                 ("tcp_keepalives_count", "3"),
-            ]))
+            ])
+            .options(PLANNER))
     }
 
     /// Opens the pool and refuses a server that could lose what it acknowledged.

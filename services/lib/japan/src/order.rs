@@ -33,6 +33,12 @@ pub enum Event {
     Death,
     /// 転帰の日
     Outcome,
+    /// 出国日: left Japan for where the infection is thought to have happened.
+    Departure,
+    /// 入国日: came to Japan from there.
+    Return,
+    /// 最終ワクチン接種日
+    Vaccination,
 }
 
 impl Event {
@@ -50,6 +56,9 @@ impl Event {
             Self::Report => "報告年月日",
             Self::Death => "死亡年月日",
             Self::Outcome => "転帰の日",
+            Self::Departure => "出国日",
+            Self::Return => "入国日",
+            Self::Vaccination => "最終ワクチン接種日",
         }
     }
 
@@ -67,6 +76,9 @@ impl Event {
             Self::Report => "the report date",
             Self::Death => "the day of death",
             Self::Outcome => "the day of the outcome",
+            Self::Departure => "the departure from Japan",
+            Self::Return => "the entry into Japan",
+            Self::Vaccination => "the last vaccination",
         }
     }
 
@@ -88,6 +100,9 @@ impl Event {
             Self::Report => "REPORT",
             Self::Death => "DEATH",
             Self::Outcome => "OUTCOME",
+            Self::Departure => "DEPARTURE",
+            Self::Return => "RETURN",
+            Self::Vaccination => "VACCINATION",
         }
     }
 }
@@ -112,11 +127,14 @@ pub struct Conflict {
     pub verdict: Verdict,
 }
 
-use Event::{Admission, Birth, Death, Diagnosis, FirstVisit, Infection, Onset, Outcome, Report, Result, Sampling};
+use Event::{
+    Admission, Birth, Death, Departure, Diagnosis, FirstVisit, Infection, Onset, Outcome, Report, Result, Return,
+    Sampling, Vaccination,
+};
 use Verdict::{Impossible, Unusual};
 
 /// Of one form.
-const FORM: [(Event, Event, Verdict); 37] = [
+const FORM: [(Event, Event, Verdict); 47] = [
     (Birth, Infection, Impossible),
     (Birth, Onset, Impossible),
     (Birth, FirstVisit, Impossible),
@@ -154,6 +172,17 @@ const FORM: [(Event, Event, Verdict); 37] = [
     (Birth, Result, Impossible),
     (Birth, Outcome, Impossible),
     (Onset, Admission, Unusual),
+    (Birth, Departure, Impossible),
+    (Birth, Return, Impossible),
+    (Birth, Vaccination, Impossible),
+    (Departure, Return, Impossible),
+    (Departure, Report, Impossible),
+    (Return, Report, Impossible),
+    // Where the place of infection is abroad.
+    (Departure, Infection, Unusual),
+    (Infection, Return, Unusual),
+    (Vaccination, Report, Impossible),
+    (Vaccination, Death, Impossible),
 ];
 
 /// Of all a case knows. Tests, stays and reports go on after a report; nothing goes on after death.
@@ -168,6 +197,11 @@ const CASE: [(Event, Event, Verdict); 8] = [
     (Admission, Death, Impossible),
 ];
 
+/// Every pair of a form, with what it means the wrong way round.
+pub fn pairs_of_form() -> impl Iterator<Item = Conflict> {
+    FORM.iter().map(|&(earlier, later, verdict)| Conflict { earlier, later, verdict })
+}
+
 /// The pairs of a form that are in the wrong order. A corpse is examined, sampled and diagnosed after the death.
 pub fn of_form(days: &[(Event, Date)], is_corpse: bool) -> Vec<Conflict> {
     conflicts(&FORM, days, is_corpse)
@@ -178,12 +212,16 @@ pub fn of_case(days: &[(Event, Date)], is_corpse: bool) -> Vec<Conflict> {
     conflicts(&CASE, days, is_corpse)
 }
 
+/// Whether a pair does not hold of a corpse, which is examined after the death (検案).
+pub fn is_examination(earlier: Event, later: Event) -> bool {
+    later == Death && matches!(earlier, Sampling | Diagnosis | FirstVisit)
+}
+
 fn conflicts(table: &[(Event, Event, Verdict)], days: &[(Event, Date)], is_corpse: bool) -> Vec<Conflict> {
     let on = |wanted: Event| days.iter().filter(move |(event, _)| *event == wanted).map(|(_, day)| *day);
-    let examined = |event| matches!(event, Sampling | Diagnosis | FirstVisit);
     table
         .iter()
-        .filter(|(earlier, later, _)| !(is_corpse && *later == Death && examined(*earlier)))
+        .filter(|(earlier, later, _)| !(is_corpse && is_examination(*earlier, *later)))
         .filter(|(earlier, later, _)| on(*earlier).any(|first| on(*later).any(|second| second < first)))
         .map(|&(earlier, later, verdict)| Conflict { earlier, later, verdict })
         .collect()
@@ -196,9 +234,10 @@ mod tests {
     use super::{
         CASE,
         Event::{
-            self, Admission, Birth, Death, Diagnosis, FirstVisit, Infection, Onset, Outcome, Report, Result, Sampling,
+            self, Admission, Birth, Death, Departure, Diagnosis, FirstVisit, Infection, Onset, Outcome, Report, Result,
+            Return, Sampling, Vaccination,
         },
-        FORM, Verdict, of_case, of_form,
+        FORM, Verdict, is_examination, of_case, of_form,
     };
 
     const DAY: Date = date!(2020 - 05 - 10);
@@ -221,8 +260,22 @@ mod tests {
     #[test]
     fn the_table_is_one_order() {
         // Report and death change places: a death is reported after it happened.
-        let order =
-            [Birth, Infection, Onset, FirstVisit, Sampling, Result, Diagnosis, Admission, Death, Report, Outcome];
+        let order = [
+            Birth,
+            Vaccination,
+            Departure,
+            Infection,
+            Return,
+            Onset,
+            FirstVisit,
+            Sampling,
+            Result,
+            Diagnosis,
+            Admission,
+            Death,
+            Report,
+            Outcome,
+        ];
         let place = |event: Event| order.iter().position(|known| *known == event).unwrap();
         for (earlier, later, _) in FORM.iter().chain(&CASE) {
             assert!(place(*earlier) < place(*later), "{earlier:?} {later:?}");
@@ -240,6 +293,7 @@ mod tests {
         for event in [Sampling, Diagnosis, FirstVisit] {
             let days = [(event, DAY), (Death, EVE)];
             assert_eq!((of_form(&days, false).len(), of_form(&days, true).len()), (1, 0));
+            assert!(is_examination(event, Death) && !is_examination(event, Report));
         }
         assert_eq!(of_form(&[(Onset, DAY), (Death, EVE)], true).len(), 1, "nobody falls ill when dead");
     }

@@ -35,7 +35,8 @@ impl Server {
         let name = format!("w_{}", Uuid::now_v7().simple());
         server.execute(AssertSqlSafe(format!("create database {name} template {template}"))).await?;
         server.close().await?;
-        Ok(PgPoolOptions::new().max_connections(8).connect_with(self.superuser(&name)?).await?)
+        let options = self.superuser(&name)?.options(data::pool::PLANNER);
+        Ok(PgPoolOptions::new().max_connections(8).connect_with(options).await?)
     }
 
     /// An empty database, and a connection as who owns it.

@@ -9,6 +9,7 @@
 mod calls;
 mod database;
 mod people;
+mod reads;
 mod refused;
 
 use std::{collections::HashMap, fs, path::PathBuf};
@@ -34,6 +35,7 @@ use uuid::Uuid;
 use vault::{Signer, Vault};
 
 pub use people::{Body, patient, proxy};
+pub use reads::Audited;
 pub use refused::Refused;
 
 /// When every world begins: the afternoon of 1 June 2020 in Japan.
@@ -225,34 +227,6 @@ impl World {
             .await?;
         payloads.iter().map(|payload| Ok(M::decode(payload.as_slice())?)).collect()
     }
-
-    /// What the audit trail says of an RPC or an event: user, record and field groups of each row.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn audited(&self, rpc: &str) -> anyhow::Result<Vec<Audited>> {
-        let rows =
-            sqlx::query_as("select user_id, record, field_groups, on_behalf_of from audit where rpc = $1 order by id")
-                .bind(rpc)
-                .fetch_all(&self.base.pool)
-                .await?;
-        Ok(rows)
-    }
-}
-
-/// A row of the audit trail.
-#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-pub struct Audited {
-    /// The account that acted; `None` for a service.
-    #[sqlx(rename = "user_id")]
-    pub user: Option<Uuid>,
-    /// The record that was shown or written.
-    pub record: Uuid,
-    /// The field groups shown or written.
-    #[sqlx(rename = "field_groups")]
-    pub groups: Vec<i16>,
-    /// 代行入力.
-    pub on_behalf_of: Option<Uuid>,
 }
 
 impl Stack {

@@ -1,12 +1,12 @@
 //! `AmendNotification`: what was missing is supplied, what was wrong is put right. The version until now is kept.
 
-use access::OrganisationId;
-use anyhow::anyhow;
+use access::{Caller, OrganisationId};
+use anyhow::{Context as _, anyhow};
 use chassis::{Call, Error, Held, Seen, behalf};
 use data::outbox;
 use prost::Message as _;
 use proto::{
-    notification::{AmendNotificationRequest, NotificationAmended, NotificationState as State, Receipt},
+    notification::{AmendNotificationRequest, Form, NotificationAmended, NotificationState as State, Receipt},
     registry::Relation,
 };
 use runtime::problem::why;
@@ -14,12 +14,12 @@ use sqlx::PgConnection;
 
 use super::{
     centre::Centre,
-    get::relations,
     model::{Notification, NotificationId},
     receipt::{self, Content, Filed},
+    standing,
     store::{self, Amended, FORM, FORM_BEFORE},
 };
-use crate::{form, service::Notifications};
+use crate::{form, local_item, service::Notifications};
 
 pub(crate) async fn amend(
     notifications: Notifications,
@@ -28,14 +28,19 @@ pub(crate) async fn amend(
     let base = &notifications.base;
     let id = NotificationId::parse(&call.request.notification_id)?;
     let given = call.request.form.take().unwrap_or_default();
-    let checked = form::check(given, call.today(), &call.request.confirmed_warnings).map_err(Error::Invalid)?;
-    let told = behalf::told(base, &call, call.request.entry.as_ref())?;
+    let filer = form::Filer { today: call.today(), prefecture: call.caller.prefecture };
+    let mut checked = form::check(given, filer, &call.request.confirmed_warnings).map_err(Error::Invalid)?;
+    let told = behalf::told_by_whoever_made_it(base, &call, call.request.entry.as_ref())?;
 
+    standing::learn(&notifications, &call.caller, &[id]).await?;
     let lock = async |conn: &mut PgConnection| lock(&notifications, conn, &call, id, told).await;
     let receipt = call
         .change(base, lock, async |change| {
             let notification = &mut change.held;
             let before = base.vault.open(FORM, id.uuid().as_bytes(), &notification.form)?;
+            let kept = Form::decode(before.as_slice()).context("read a stored form").map_err(Error::Internal)?;
+            let (centre, amended) = (notification.receiving_centre, &mut checked.form);
+            local_item::check(&mut change.tx, &base.directory, centre, amended, Some(&kept)).await?;
             let before = base.vault.seal(FORM_BEFORE, id.uuid().as_bytes(), &before)?;
             let form = checked.form.encode_to_vec();
             let content = Content::of(&form)?;
@@ -52,6 +57,7 @@ pub(crate) async fn amend(
                     missing: &checked.missing,
                     version: notification.version,
                     number: Some(notification.number.clone()),
+                    caller: &call.caller,
                 },
             )?;
             let new = Amended {
@@ -67,7 +73,13 @@ pub(crate) async fn amend(
             };
             store::amend(&mut change.tx, notification, &new).await?;
             store::save(&mut change.tx, notification).await?;
-            let event = NotificationAmended { notification_id: id.to_string(), version: notification.version };
+            let event = NotificationAmended {
+                notification_id: id.to_string(),
+                version: notification.version,
+                reporter_id: notification.reporter_id.to_string(),
+                centre_id: notification.receiving_centre.to_string(),
+                missing_items: checked.missing.clone(),
+            };
             outbox::add(&mut change.tx, &event).await?;
             Ok(receipt)
         })
@@ -93,10 +105,10 @@ pub(super) async fn lock<M, R>(
     id: NotificationId,
     told: behalf::Told,
 ) -> Result<Held<Notification, R>, Error> {
-    let notification = store::lock(conn, id).await?.ok_or(Error::NotFound("notification"))?;
-    let relations = relations(notifications, conn, &call.caller, &notification).await?;
+    let mut notification = store::lock(conn, id).await?.ok_or(Error::NotFound("notification"))?;
+    let relations = standing::relations(notifications, conn, &call.caller, &mut notification).await?;
 
-    let speaks = speaks_for(&notification, call.caller.organisation_id, &relations, told.by);
+    let speaks = speaks_for(&notification, &call.caller, &relations, told.by);
     let (revision, state) = (notification.revision, notification.state);
     let held = Held::new(notification, Seen::by(&relations, [id]).on_behalf_of(told.by)).version(revision);
     if !speaks {
@@ -114,14 +126,13 @@ pub(super) async fn lock<M, R>(
 
 fn speaks_for(
     notification: &Notification,
-    caller: OrganisationId,
+    caller: &Caller,
     relations: &[Relation],
     told_by: Option<OrganisationId>,
 ) -> bool {
-    let has_it = relations.iter().any(|held| matches!(held, Relation::ReceivingCentre | Relation::ResponsibleCentre));
     match told_by {
-        None => notification.reporter_id == caller,
-        Some(reporter) => notification.reporter_id == reporter && has_it,
+        None => notification.reporter_id == caller.organisation_id,
+        Some(reporter) => notification.reporter_id == reporter && notification.is_work_of(caller, relations),
     }
 }
 
@@ -136,6 +147,7 @@ pub(crate) fn withdrawn() -> Error {
 
 #[cfg(test)]
 mod tests {
+    use access::CaseId;
     use aws_lc_rs::digest;
     use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
     use prost::Message as _;
@@ -144,6 +156,7 @@ mod tests {
         notification::{
             AmendNotificationRequest, GetReceiptKeysRequest, NotificationAmended, NotificationState as State,
         },
+        registry::Relation,
     };
     use testing::{Outcome, Refused as _};
     use time::Duration;
@@ -177,7 +190,14 @@ mod tests {
         assert_eq!(fixture::proved(&receipt, &keys)?["version"], 2);
 
         let announced: Vec<NotificationAmended> = scene.world.announced().await?;
-        assert!(announced == [NotificationAmended { notification_id: first.notification_id.clone(), version: 2 }]);
+        let amended = NotificationAmended {
+            notification_id: first.notification_id.clone(),
+            version: 2,
+            reporter_id: scene.clinic.id.to_string(),
+            centre_id: scene.centre.id.to_string(),
+            missing_items: receipt.missing_items.clone(),
+        };
+        assert!(announced == [amended]);
         assert_eq!(scene.world.audited("AmendNotification").await?.len(), 1);
         Ok(())
     }
@@ -196,8 +216,43 @@ mod tests {
         assert_eq!(seen.channel, 1);
         let row = scene.world.audited("AmendNotification").await?.pop().unwrap();
         assert_eq!((row.user, row.on_behalf_of), (Some(scene.nurse.user_id.uuid()), Some(scene.clinic.id.uuid())));
+        let announced: Vec<NotificationAmended> = scene.world.announced().await?;
+        assert_eq!(announced[0].reporter_id, scene.clinic.id.to_string(), "whoever typed it in");
         let stranger = scene.amend_as(&scene.colleague, told).await.refused();
         assert_eq!(stranger.code(), Code::NotFound, "a centre that does not have it");
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_centre_of_another_prefecture_enters_what_the_reporter_tells_it() -> Outcome {
+        let scene = Scene::new().await?;
+        let (receipt, gone) = (scene.file().await?, scene.file().await?);
+        let kobe = scene.world.body(Kind::HealthCentre, 28).await?;
+        let there = kobe.staff(proto::identity::Role::Nurse);
+        for receipt in [&receipt, &gone] {
+            scene.belongs(receipt, CaseId::new(), &[(kobe, Relation::ResponsibleCentre)], 1).await?;
+        }
+        let told_by = |institution| AmendNotificationRequest {
+            entry: Some(by_telephone(institution)),
+            ..amending(&receipt, with_address())
+        };
+        scene.amend_as(&there, told_by(scene.clinic)).await?;
+        let withdrawn = proto::notification::WithdrawNotificationRequest {
+            entry: Some(by_telephone(scene.clinic)),
+            ..withdrawing(&gone)
+        };
+        scene.world.ask(&scene.notifications, &there, withdrawn, filing::withdraw).await?;
+
+        let other = scene.world.body(Kind::Clinic, PREFECTURE).await?;
+        for (institution, code) in [(other, Code::PermissionDenied), (scene.prefecture, Code::InvalidArgument)] {
+            assert_eq!(scene.amend_as(&there, told_by(institution)).await.refused().code(), code);
+        }
+        // What is filed anew is filed near the institution.
+        let filed = proto::notification::FileNotificationRequest {
+            entry: Some(by_telephone(scene.clinic)),
+            ..fixture::filing()
+        };
+        assert_eq!(scene.file_as(&there, filed).await.refused().code(), Code::InvalidArgument);
         Ok(())
     }
 

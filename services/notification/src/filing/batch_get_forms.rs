@@ -43,9 +43,11 @@ fn filed(vault: &Vault, notification: &Notification) -> Option<FiledForm> {
         form: Some(form),
         version: notification.version,
         receive_time: Some(to_proto(notification.filed_at)),
-        receiving_centre_id: notification.receiving_centre.to_string(),
+        // Where it lies now is no concern of the counts.
+        receiving_centre_id: notification.counted_by.to_string(),
         withdraw_time: notification.withdrawn_at.map(to_proto),
         reporter_id: notification.reporter_id.to_string(),
+        number: notification.number.clone(),
     })
 }
 
@@ -91,7 +93,7 @@ mod tests {
         let ask = scene.world.ask_as_service(&scene.notifications, "registry", request, filing::batch_get_forms);
         let forms = ask.await?.forms;
         assert_eq!(forms.len(), 1);
-        assert_eq!(forms[0].notification_id, receipt.notification_id);
+        assert_eq!((&forms[0].notification_id, &forms[0].number), (&receipt.notification_id, &receipt.number));
         assert_eq!(forms[0].form.as_ref().unwrap().subject.as_ref().unwrap().birth_date, "1980-01-31");
 
         let trail = scene.trail(&receipt).await?;

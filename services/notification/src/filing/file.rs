@@ -16,7 +16,11 @@ use super::{
     receipt::{self, Content, Filed},
     store::{self, FORM, New},
 };
-use crate::{form, service::Notifications};
+use crate::{
+    draft::{self, DraftId},
+    form, local_item,
+    service::Notifications,
+};
 
 pub(crate) async fn file(
     notifications: Notifications,
@@ -25,18 +29,33 @@ pub(crate) async fn file(
     let (base, now) = (&notifications.base, call.now);
     let case_id = CaseId::optional(&call.request.case_id)
         .map_err(|_| Error::invalid("case_id", "UUID を指定してください", "must be a UUID"))?;
+    let draft_id = DraftId::optional(&call.request.draft_id)
+        .map_err(|_| Error::invalid("draft_id", "UUID を指定してください", "must be a UUID"))?;
     let form = call.request.form.take().unwrap_or_default();
-    let checked = form::check(form, call.today(), &call.request.confirmed_warnings).map_err(Error::Invalid)?;
+    let whoever = form::Filer { today: call.today(), prefecture: call.caller.prefecture };
+    let mut checked = form::check(form, whoever, &call.request.confirmed_warnings).map_err(Error::Invalid)?;
     let told = behalf::told(base, &call, call.request.entry.as_ref())?;
     // Whoever types it in: the reporter is who diagnosed.
     let reporter_id = told.by.unwrap_or(call.caller.organisation_id);
 
     let id = NotificationId::new();
     let centre = centre::receiving(&base.directory, &call.caller, &checked.form, now);
+    if !checked.form.local_answers.is_empty() {
+        let conn = &mut *base.pool.acquire().await?;
+        local_item::check(conn, &base.directory, centre.id, &mut checked.form, None).await?;
+    }
     let form = checked.form.encode_to_vec();
     let content = Content::of(&form)?;
-    let filed =
-        Filed { id, centre: &centre, at: now, content: &content, missing: &checked.missing, version: 1, number: None };
+    let filed = Filed {
+        id,
+        centre: &centre,
+        at: now,
+        content: &content,
+        missing: &checked.missing,
+        version: 1,
+        number: None,
+        caller: &call.caller,
+    };
     let receipt = receipt::write(&base.signer, &filed)?;
     let form_sealed = base.vault.seal(FORM, id.uuid().as_bytes(), &form)?;
     let number = receipt.number.clone();
@@ -66,6 +85,9 @@ pub(crate) async fn file(
     };
     let receipt = call
         .create_knowing(base, receipt, &seen(id), again, async |conn| {
+            if let Some(draft) = draft_id {
+                draft::take(conn, draft, call.caller.organisation_id, &call.request.draft_etag).await?;
+            }
             store::insert(conn, &row).await?;
             outbox::add(conn, &announcement(&row)).await?;
             Ok(())
@@ -94,6 +116,7 @@ fn announcement(row: &New<'_>) -> NotificationFiled {
         reporter_id: row.reporter_id.to_string(),
         receiving_centre_id: row.receiving_centre.to_string(),
         case_id: data::text(row.named_case_id),
+        missing_items: row.missing.to_vec(),
     }
 }
 
@@ -105,7 +128,7 @@ mod tests {
     use prost::Message as _;
     use proto::{
         identity::{OrganisationKind as Kind, Rights, Role},
-        notification::{FileNotificationRequest, Form, GetReceiptKeysRequest, NotificationFiled},
+        notification::{FileNotificationRequest, Form, GetReceiptKeysRequest, NotificationFiled, SignInStrength},
         options::Group,
     };
     use runtime::clock::to_proto;
@@ -136,6 +159,7 @@ mod tests {
             reporter_id: scene.clinic.id.to_string(),
             receiving_centre_id: scene.centre.id.to_string(),
             case_id: case_id.clone(),
+            missing_items: receipt.missing_items.clone(),
         };
         assert!(announced == [filed]);
         assert_eq!(scene.get(&scene.nurse, &receipt).await?.case_id, case_id);
@@ -165,6 +189,8 @@ mod tests {
         assert_eq!(proof["centre"], receipt.receiving_centre_id.as_str());
         assert_eq!(proof["received_at"], "2020-06-01T05:00:00Z");
         assert_eq!(proof["content_hash"], receipt.content_hash.as_str());
+        assert_eq!(proof["sign_in"], "two_factors");
+        assert_eq!(proof["authenticated_at"], "2020-06-01T05:00:00Z");
 
         let other = scene.file().await?;
         assert!(other.salt != receipt.salt && other.content_hash != receipt.content_hash);
@@ -172,6 +198,29 @@ mod tests {
         let signature = other.signature.rsplit_once('.').unwrap().1;
         forged.signature = format!("{}.{signature}", receipt.signature.rsplit_once('.').unwrap().0);
         assert!(fixture::proved(&forged, &keys).is_err());
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_receipt_says_how_whoever_filed_had_signed_in() -> Outcome {
+        let scene = Scene::new().await?;
+        let scopes = Some(vec!["hersys.notification.v1.FilingService/FileNotification".to_owned()].into());
+        let system = Caller { scopes, ..scene.clinic.staff(Role::System) };
+        let earlier = Caller { authenticated_at: NOW - Duration::minutes(40), ..scene.doctor.clone() };
+        let keys = scene.world.ask_public(&scene.notifications, GetReceiptKeysRequest {}, filing::receipt_keys).await?;
+        for (caller, strength, told, at) in [
+            (&scene.doctor, SignInStrength::TwoFactors, "two_factors", "2020-06-01T05:00:00Z"),
+            (&earlier, SignInStrength::TwoFactors, "two_factors", "2020-06-01T04:20:00Z"),
+            (&system, SignInStrength::SystemKey, "system_key", "2020-06-01T05:00:00Z"),
+        ] {
+            let receipt = scene.file_as(caller, fixture::filing()).await?;
+            assert_eq!(
+                (receipt.sign_in(), receipt.authenticate_time),
+                (strength, Some(to_proto(caller.authenticated_at)))
+            );
+            let proof = fixture::proved(&receipt, &keys)?;
+            assert_eq!((proof["sign_in"].as_str(), proof["authenticated_at"].as_str()), (Some(told), Some(at)));
+        }
         Ok(())
     }
 
@@ -270,7 +319,7 @@ mod tests {
         let breathless = with_form(|form| form.findings.as_mut().unwrap().spo2_percent = Some(49));
         let (reader, doctor, nurse) = (&small.staff(Role::Physician), &scene.doctor, &scene.nurse);
         let (denied, invalid) = (Code::PermissionDenied, Code::InvalidArgument);
-        let rows: [(&Caller, FileNotificationRequest, Code, &str); 14] = [
+        let rows: Vec<(&Caller, FileNotificationRequest, Code, &str)> = vec![
             (&scene.coordinator, good(), denied, ""),
             (reader, good(), denied, ""),
             (doctor, with_id("x"), invalid, "request_id"),

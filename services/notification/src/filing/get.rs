@@ -1,67 +1,40 @@
 //! `GetNotification`: a notification as the caller may see it.
 
-use access::{Caller, Relations, cases};
 use chassis::{Call, Error, Seen};
-use proto::{
-    notification::{GetNotificationRequest, Notification as View},
-    registry::Relation,
-};
-use sqlx::PgConnection;
+use proto::notification::{GetNotificationRequest, Notification as View};
 
-use super::{
-    model::{Notification, NotificationId},
-    store, view,
-};
+use super::{model::NotificationId, standing, store, view};
 use crate::service::Notifications;
 
 pub(crate) async fn get(notifications: Notifications, call: Call<GetNotificationRequest>) -> Result<View, Error> {
     let id = NotificationId::parse(&call.request.notification_id)?;
 
+    standing::learn(&notifications, &call.caller, &[id]).await?;
     let mut tx = notifications.base.pool.begin().await?;
-    let notification = store::find(&mut tx, id).await?.ok_or(Error::NotFound("notification"))?;
-    let relations = relations(&notifications, &mut tx, &call.caller, &notification).await?;
+    let mut notification = store::find(&mut tx, id).await?.ok_or(Error::NotFound("notification"))?;
+    let relations = standing::relations(&notifications, &mut tx, &call.caller, &mut notification).await?;
     call.record(&mut tx, &Seen::by(&relations, [id])).await?;
     tx.commit().await?;
 
     view::shown(&notifications.base, &notification, &relations)
 }
 
-/// The caller's relations to a notification. Without one it does not exist for the caller.
-///
-/// Who filed it and whose inbox it is in stand to it by themselves. Who looks after the case it belongs to reads it as the case; who
-/// looked after it before reads on, and does no more.
-pub(crate) async fn relations(
-    notifications: &Notifications,
-    conn: &mut PgConnection,
-    caller: &Caller,
-    notification: &Notification,
-) -> Result<Relations, Error> {
-    let base = &notifications.base;
-    let case = match notification.case_id {
-        Some(id) => cases::find(conn, &[id]).await?.remove(&id),
-        None => None,
-    };
-    let of_case = case.map(|case| cases::relations(&case, caller, &base.directory, base.clock.now()));
-    let mut relations = notification.relations(caller, of_case.as_deref());
-    if relations.is_empty() && store::was_there(conn, notification.id, caller.organisation_id).await? {
-        relations.push(Relation::FormerCentre);
-    }
-    if relations.is_empty() { Err(Error::NotFound("notification")) } else { Ok(Relations::new(relations, caller)) }
-}
-
 #[cfg(test)]
 mod tests {
+    use access::{Caller, CaseId};
     use proto::{
         identity::{OrganisationKind as Kind, Role},
-        notification::{GetNotificationRequest, NotificationState},
+        notification::{GetNotificationRequest, ListNotificationsRequest, NotificationState, Receipt},
         options::Group,
+        registry::Relation,
     };
     use testing::{Outcome, Refused as _};
     use tonic::Code;
 
     use crate::{
         filing,
-        fixture::{PREFECTURE, Scene, request_id},
+        fixture::{PREFECTURE, Scene, assigning, request_id},
+        inbox,
     };
 
     #[tokio::test]
@@ -79,6 +52,57 @@ mod tests {
         let users: Vec<_> = scene.world.audited("GetNotification").await?.into_iter().map(|row| row.user).collect();
         let callers = [&scene.doctor, &scene.nurse, &scene.coordinator].map(|caller| Some(caller.user_id.uuid()));
         assert_eq!(users, callers);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn which_case_it_was_taken_into_is_told_to_those_who_stand_to_that_case() -> Outcome {
+        let scene = Scene::new().await?;
+        let named = CaseId::new();
+        let naming =
+            proto::notification::FileNotificationRequest { case_id: named.to_string(), ..crate::fixture::filing() };
+        let (plain, naming) = (scene.file().await?, scene.file_as(&scene.doctor, naming).await?);
+        let seen_in =
+            async |caller: &Caller, receipt: &Receipt| scene.get(caller, receipt).await.map(|one| one.case_id);
+        let listed = async || -> anyhow::Result<Vec<String>> {
+            let request = ListNotificationsRequest::default();
+            let page = scene.world.ask(&scene.notifications, &scene.doctor, request, filing::list).await?;
+            let mut cases: Vec<String> = page.notifications.into_iter().map(|one| one.case_id).collect();
+            cases.sort_unstable();
+            Ok(cases)
+        };
+        let (strangers, another) = (CaseId::new(), CaseId::new());
+        let centre = (scene.centre, Relation::ResponsibleCentre);
+        scene.belongs(&plain, strangers, &[centre], 1).await?;
+        scene.belongs(&naming, another, &[centre], 1).await?;
+        assert_eq!(seen_in(&scene.nurse, &plain).await?, strangers.to_string());
+        assert_eq!(seen_in(&scene.nurse, &naming).await?, another.to_string());
+        // Who filed it is told what they said themselves, and no more.
+        assert_eq!(seen_in(&scene.doctor, &plain).await?, "");
+        assert_eq!(seen_in(&scene.doctor, &naming).await?, named.to_string());
+        assert_eq!(listed().await?, [String::new(), named.to_string()]);
+
+        // The centre accepted it: whoever filed it reports that case from now on.
+        let reporter = (scene.clinic, Relation::Reporter);
+        scene.belongs(&plain, strangers, &[centre, reporter], 2).await?;
+        assert_eq!(seen_in(&scene.doctor, &plain).await?, strangers.to_string());
+        assert_eq!(listed().await?.len(), 2);
+        assert!(listed().await?.contains(&strangers.to_string()));
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn whose_work_it_is_in_another_centre_a_responsible_centre_is_not_told() -> Outcome {
+        let scene = Scene::new().await?;
+        let receipt = scene.file().await?;
+        let grants = [(scene.neighbour, Relation::ResponsibleCentre), (scene.centre, Relation::NotifiedCentre)];
+        scene.belongs(&receipt, CaseId::new(), &grants, 1).await?;
+        let own = assigning(&receipt, Some(scene.nurse.user_id));
+        scene.world.ask(&scene.notifications, &scene.nurse, own, inbox::assign).await?;
+        let seen = scene.get(&scene.colleague, &receipt).await?;
+        assert_eq!((seen.assigned_user_id.as_str(), seen.assign_time), ("", None));
+        let seen = scene.get(&scene.nurse, &receipt).await?;
+        assert_eq!((seen.assigned_user_id, seen.assign_time.is_some()), (scene.nurse.user_id.to_string(), true));
         Ok(())
     }
 

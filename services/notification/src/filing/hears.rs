@@ -1,15 +1,16 @@
 //! Hears the registry: which case a notification belongs to, and who may see that case. The form follows it.
 
-use access::{CaseId, cases};
+use access::cases;
 use async_trait::async_trait;
+use chassis::Base;
 use data::{Event, Failure, Projection};
 use proto::registry::CaseChanged;
 use sqlx::PgConnection;
 
-use super::{model::NotificationId, store};
+use super::standing;
 
 /// Hears the registry.
-pub(crate) struct Hears;
+pub(crate) struct Hears(pub Base);
 
 #[async_trait]
 impl Projection for Hears {
@@ -25,19 +26,11 @@ impl Projection for Hears {
 
     async fn apply(&self, tx: &mut PgConnection, events: &[Event], (): &()) -> Result<(), Failure> {
         let versions: Vec<CaseChanged> = Event::read_all(events)?;
-        let fresh = cases::take(tx, &versions).await?;
-        let belong: Vec<(NotificationId, CaseId)> = fresh
-            .iter()
-            .flat_map(|(case, changed)| changed.notification_ids.iter().map(move |id| (id, *case)))
-            .filter_map(|(id, case)| Some((NotificationId::parse(id).ok()?, case)))
-            .collect();
-        if !belong.is_empty() {
-            store::belong(tx, &belong).await?;
-        }
+        standing::take(&self.0, tx, &versions).await?;
         Ok(())
     }
 
-    /// The copies of cases come again; where notifications belong stays as it is until then.
+    /// The copies of cases come again; where notifications belong, and in whose inbox they are, stays as it is until then.
     async fn reset(&self, conn: &mut PgConnection) -> sqlx::Result<bool> {
         cases::forget_all(conn).await?;
         Ok(true)

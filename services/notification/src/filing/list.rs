@@ -7,7 +7,7 @@ use proto::{
     registry::Relation,
 };
 
-use super::{model::Notification, store, view};
+use super::{model::Notification, standing, store, view};
 use crate::service::Notifications;
 
 pub(crate) async fn list(
@@ -19,7 +19,9 @@ pub(crate) async fn list(
     let size = page::size(request.page_size);
 
     let mut tx = base.pool.begin().await?;
-    let rows = store::filed_by(&mut tx, reporter, request.missing_only, after, size).await?;
+    let mut rows = store::filed_by(&mut tx, reporter, request.missing_only, after, size).await?;
+    // Who filed it reads what they wrote without the registry; into which case it was taken, as far as the case says.
+    standing::standings(&notifications, &mut tx, &call.caller, &mut rows).await?;
     let relations = Relations::new(vec![Relation::Reporter], &call.caller);
     call.record(&mut tx, &Seen::by(&relations, rows.iter().map(|row| row.id))).await?;
     tx.commit().await?;

@@ -1,9 +1,13 @@
 //! The receipt: proof that a form with this content was filed at this moment and reached this centre.
 
+use access::Caller;
 use aws_lc_rs::digest;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chassis::Error;
-use proto::notification::Receipt;
+use proto::{
+    identity::Role,
+    notification::{Receipt, SignInStrength},
+};
 use runtime::clock::{day_in_japan, to_proto};
 use serde::Serialize;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -29,6 +33,10 @@ struct Claims<'a> {
     content_hash: &'a str,
     /// Which version of the form has that content.
     version: i32,
+    /// How whoever entered it had signed in.
+    sign_in: &'static str,
+    /// When that was last proved.
+    authenticated_at: String,
 }
 
 /// Salt and salted hash of a stored form. Without the salt nobody can try forms against the hash.
@@ -59,20 +67,33 @@ pub(super) struct Filed<'a> {
     pub version: i32,
     /// The number it has already, where it was filed before.
     pub number: Option<String>,
+    /// Who enters it.
+    pub caller: &'a Caller,
+}
+
+/// How a caller signed in. People at work and other systems have one way each, and their tokens say which they are.
+fn strength(caller: &Caller) -> (SignInStrength, &'static str) {
+    match caller.role {
+        Role::System => (SignInStrength::SystemKey, "system_key"),
+        _ => (SignInStrength::TwoFactors, "two_factors"),
+    }
 }
 
 /// Gives a filing its number, and signs.
 pub(super) fn write(signer: &Signer, filed: &Filed<'_>) -> Result<Receipt, Error> {
-    let Filed { id, centre, at, content, missing, version, number } = filed;
+    let Filed { id, centre, at, content, missing, version, number, caller } = filed;
+    let (sign_in, told) = strength(caller);
     let number = number.clone().map_or_else(|| draw_number(centre.prefecture, *at), Ok)?;
     let content_hash = URL_SAFE_NO_PAD.encode(&content.hash);
     let claims = Claims {
         sub: id.to_string(),
         number: &number,
         centre: centre.id.to_string(),
-        received_at: at.format(&Rfc3339).map_err(|error| Error::Internal(error.into()))?,
+        received_at: moment(*at)?,
         content_hash: &content_hash,
         version: *version,
+        sign_in: told,
+        authenticated_at: moment(caller.authenticated_at)?,
     };
     let signature = signer.sign(TYPE, &claims)?;
 
@@ -87,7 +108,13 @@ pub(super) fn write(signer: &Signer, filed: &Filed<'_>) -> Result<Receipt, Error
         signature,
         missing_items: missing.to_vec(),
         version: *version,
+        sign_in: sign_in.into(),
+        authenticate_time: Some(to_proto(caller.authenticated_at)),
     })
+}
+
+fn moment(at: OffsetDateTime) -> Result<String, Error> {
+    at.format(&Rfc3339).map_err(|error| Error::Internal(error.into()))
 }
 
 /// A number to quote on the telephone: prefecture, day, eight characters drawn at random (no I, L, O, U).

@@ -1,6 +1,6 @@
 //! SQL of notifications.
 
-use access::{CaseId, OrganisationId};
+use access::{CaseId, OrganisationId, UserId};
 use const_format::formatcp;
 use data::Code;
 use proto::{notification::NotificationState, registry::Channel};
@@ -8,7 +8,7 @@ use sqlx::{FromRow, PgConnection, Row as _, postgres::PgRow};
 use time::{Date, OffsetDateTime};
 use vault::{Key, Place, Sealed};
 
-use super::model::{Notification, NotificationId};
+use super::model::{ForCaller, Notification, NotificationId};
 
 const WITHDRAWN: i16 = NotificationState::Withdrawn as i16;
 
@@ -29,12 +29,14 @@ pub(crate) const SEALED: [Sealed; 3] = [
 /// The columns of a [`Notification`].
 pub(crate) const COLUMNS: &str = "notification_id, number, revision, state, form_sealed, missing, reporter_id,
     receiving_centre, prefecture, named_case_id, case_id, version, filed_at, entered_by, channel, told_at, reason,
-    withdrawn_at, received_at, arrived_at, acknowledged_at";
+    withdrawn_at, received_at, arrived_at, placed_at, counted_by, acknowledged_at, on_its_way, assigned_to, assigned_at,
+    form_version";
 
 impl FromRow<'_, PgRow> for Notification {
     fn from_row(row: &PgRow) -> sqlx::Result<Self> {
         let Code(state) = row.try_get("state")?;
         let prefecture: i16 = row.try_get("prefecture")?;
+        let assigned_to: UserId = row.try_get("assigned_to")?;
         Ok(Self {
             id: row.try_get("notification_id")?,
             number: row.try_get("number")?,
@@ -56,7 +58,14 @@ impl FromRow<'_, PgRow> for Notification {
             withdrawn_at: row.try_get("withdrawn_at")?,
             received_at: row.try_get("received_at")?,
             arrived_at: row.try_get("arrived_at")?,
+            placed_at: row.try_get("placed_at")?,
+            counted_by: row.try_get("counted_by")?,
             acknowledged_at: row.try_get("acknowledged_at")?,
+            on_its_way: row.try_get("on_its_way")?,
+            assigned_to: Some(assigned_to).filter(|user| *user != UserId::NIL),
+            assigned_at: row.try_get("assigned_at")?,
+            form_version: row.try_get("form_version")?,
+            for_caller: ForCaller::default(),
         })
     }
 }
@@ -84,9 +93,9 @@ pub(super) async fn insert(conn: &mut PgConnection, new: &New<'_>) -> sqlx::Resu
     sqlx::query(
         "insert into notification
              (notification_id, number, state, form_sealed, form_version, missing, reporter_id, receiving_centre,
-              prefecture, named_case_id, salt, content_hash, received_at, arrived_at, filed_at, entered_by, channel,
-              told_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, $13, $14, $15, $16)",
+              prefecture, named_case_id, salt, content_hash, received_at, arrived_at, placed_at, filed_at, counted_by,
+              entered_by, channel, told_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, $13, $13, $8, $14, $15, $16)",
     )
     .bind(new.id)
     .bind(new.number)
@@ -131,17 +140,14 @@ pub(crate) async fn lock(conn: &mut PgConnection, id: NotificationId) -> sqlx::R
         .await
 }
 
-/// Whether a centre had a notification in its inbox before it forwarded it.
-pub(super) async fn was_there(
-    conn: &mut PgConnection,
-    id: NotificationId,
-    centre: OrganisationId,
-) -> sqlx::Result<bool> {
-    sqlx::query_scalar("select exists (select from former_centre where notification_id = $1 and centre_id = $2)")
-        .bind(id)
-        .bind(centre)
-        .fetch_one(conn)
-        .await
+/// Some notifications, locked for a change, always in the same order.
+pub(crate) async fn lock_all(conn: &mut PgConnection, ids: &[NotificationId]) -> sqlx::Result<Vec<Notification>> {
+    sqlx::query_as(formatcp!(
+        "select {COLUMNS} from notification where notification_id = any($1) order by notification_id for update"
+    ))
+    .bind(ids)
+    .fetch_all(conn)
+    .await
 }
 
 /// Stores where a notification is and what became of it.
@@ -149,7 +155,8 @@ pub(crate) async fn save(conn: &mut PgConnection, notification: &Notification) -
     sqlx::query(
         "update notification
          set revision = $2, state = $3, receiving_centre = $4, prefecture = $5, arrived_at = $6, acknowledged_at = $7,
-             reason = $8, withdrawn_at = $9
+             reason = $8, withdrawn_at = $9, on_its_way = $10, assigned_to = $11, assigned_at = $12, placed_at = $13,
+             counted_by = $14
          where notification_id = $1",
     )
     .bind(notification.id)
@@ -161,6 +168,11 @@ pub(crate) async fn save(conn: &mut PgConnection, notification: &Notification) -
     .bind(notification.acknowledged_at)
     .bind(&notification.reason)
     .bind(notification.withdrawn_at)
+    .bind(notification.on_its_way)
+    .bind(notification.assigned_to.unwrap_or(UserId::NIL))
+    .bind(notification.assigned_at)
+    .bind(notification.placed_at)
+    .bind(notification.counted_by)
     .execute(conn)
     .await?;
     Ok(())
@@ -185,13 +197,15 @@ pub(super) async fn amend(conn: &mut PgConnection, to: &Notification, new: &Amen
     sqlx::query(
         "with before as (
              insert into notification_version
-                 (notification_id, version, form_sealed, salt, content_hash, filed_at, entered_by)
-             select notification_id, version, $2, salt, content_hash, filed_at, entered_by
+                 (notification_id, version, form_sealed, salt, content_hash, filed_at, entered_by, channel, told_at,
+                  form_version, filed_in)
+             select notification_id, version, $2, salt, content_hash, filed_at, entered_by, channel, told_at,
+                    form_version, filed_in
              from notification where notification_id = $1
          )
          update notification
          set version = $3, form_sealed = $4, form_version = $5, missing = $6, salt = $7, content_hash = $8,
-             filed_at = $9, entered_by = $10, channel = $11, told_at = $12
+             filed_at = $9, entered_by = $10, channel = $11, told_at = $12, filed_in = pg_current_xact_id()
          where notification_id = $1",
     )
     .bind(to.id)
@@ -209,33 +223,6 @@ pub(super) async fn amend(conn: &mut PgConnection, to: &Notification, new: &Amen
     .execute(conn)
     .await?;
     Ok(())
-}
-
-/// A version that was amended since.
-#[derive(FromRow)]
-pub(super) struct Before {
-    pub version: i32,
-    pub form_sealed: Vec<u8>,
-    pub filed_at: OffsetDateTime,
-    pub entered_by: Option<OrganisationId>,
-}
-
-/// The versions before the present one, oldest first.
-pub(super) async fn versions(
-    conn: &mut PgConnection,
-    id: NotificationId,
-    after: i32,
-    limit: i64,
-) -> sqlx::Result<Vec<Before>> {
-    sqlx::query_as(
-        "select version, form_sealed, filed_at, entered_by from notification_version
-         where notification_id = $1 and version > $2 order by version limit $3",
-    )
-    .bind(id)
-    .bind(after)
-    .bind(limit)
-    .fetch_all(conn)
-    .await
 }
 
 /// A page of what an institution filed, newest first.
@@ -262,18 +249,4 @@ pub(super) async fn filed_by(
         )
     };
     sqlx::query_as(sql).bind(reporter).bind(after.moment()).bind(after.id).bind(limit).fetch_all(conn).await
-}
-
-/// Writes down which cases notifications belong to.
-pub(super) async fn belong(conn: &mut PgConnection, cases: &[(NotificationId, CaseId)]) -> sqlx::Result<()> {
-    sqlx::query(
-        "update notification n set case_id = r.case_id
-         from unnest($1::uuid[], $2::uuid[]) as r (notification_id, case_id)
-         where n.notification_id = r.notification_id and n.case_id is distinct from r.case_id",
-    )
-    .bind(cases.iter().map(|(notification, _)| *notification).collect::<Vec<_>>())
-    .bind(cases.iter().map(|(_, case)| *case).collect::<Vec<_>>())
-    .execute(conn)
-    .await?;
-    Ok(())
 }

@@ -1,19 +1,51 @@
 //! `ListVersions`: every version of a notification, oldest first, with what each one changed.
 
-use access::classes;
+mod store;
+
+use access::{OrganisationId, classes};
 use anyhow::Context as _;
 use chassis::{Call, Error, Seen};
 use prost::Message as _;
-use proto::notification::{Form, ListVersionsRequest, ListVersionsResponse, NotificationVersion};
+use proto::{
+    notification::{Form, ListVersionsRequest, ListVersionsResponse, NotificationVersion},
+    registry::Channel,
+};
 use runtime::clock::to_proto;
+use time::{Date, OffsetDateTime};
 
 use super::{
-    get::relations,
     model::NotificationId,
-    store::{self, FORM_BEFORE},
+    standing,
+    store::{FORM_BEFORE, find},
     view,
 };
 use crate::{form, service::Notifications};
+
+/// A version, with its form.
+struct Version {
+    number: i32,
+    form: Form,
+    filed_at: OffsetDateTime,
+    entered_by: Option<OrganisationId>,
+    channel: Channel,
+    told_at: Option<OffsetDateTime>,
+    by_form_of: Date,
+}
+
+impl Version {
+    fn shown(&self, before: Option<&Self>) -> NotificationVersion {
+        NotificationVersion {
+            version: self.number,
+            form: Some(self.form.clone()),
+            receive_time: Some(to_proto(self.filed_at)),
+            entered_by_id: data::text(self.entered_by),
+            changed_fields: before.map(|before| form::changed(&before.form, &self.form)).unwrap_or_default(),
+            channel: self.channel.into(),
+            told_time: self.told_at.map(to_proto),
+            form_version: self.by_form_of.to_string(),
+        }
+    }
+}
 
 /// As many as are shown at once where nobody asks for a number.
 const PAGE: i64 = 20;
@@ -31,37 +63,46 @@ pub(crate) async fn versions(
     };
     let size = if request.page_size > 0 { i64::from(request.page_size) } else { PAGE };
 
+    standing::learn(&notifications, &call.caller, &[id]).await?;
     let mut tx = base.pool.begin().await?;
-    let notification = store::find(&mut tx, id).await?.ok_or(Error::NotFound("notification"))?;
-    let relations = relations(&notifications, &mut tx, &call.caller, &notification).await?;
+    let mut notification = find(&mut tx, id).await?.ok_or(Error::NotFound("notification"))?;
+    let relations = standing::relations(&notifications, &mut tx, &call.caller, &mut notification).await?;
     // The one before the page, to tell what the first of the page changed.
     let rows = store::versions(&mut tx, id, (after - 1).max(0), size + 1).await?;
     call.record(&mut tx, &Seen::by(&relations, [id])).await?;
     tx.commit().await?;
 
     let mut read = Vec::new();
-    for row in &rows {
+    for row in rows {
         let plain = base.vault.open(FORM_BEFORE, id.uuid().as_bytes(), &row.form_sealed)?;
         let form = Form::decode(plain.as_slice()).context("read a stored form").map_err(Error::Internal)?;
-        read.push((row.version, form, row.filed_at, row.entered_by));
+        read.push(Version {
+            number: row.version,
+            form,
+            filed_at: row.filed_at,
+            entered_by: row.entered_by,
+            channel: row.channel.0,
+            told_at: row.told_at,
+            by_form_of: row.form_version,
+        });
     }
-    let form = view::form(&base.vault, &notification)?;
-    read.push((notification.version, form, notification.filed_at, notification.entered_by));
+    read.push(Version {
+        number: notification.version,
+        form: view::form(&base.vault, &notification)?,
+        filed_at: notification.filed_at,
+        entered_by: notification.entered_by,
+        channel: notification.channel,
+        told_at: notification.told_at,
+        by_form_of: notification.form_version,
+    });
 
     let mut versions = Vec::new();
-    for (place, (version, form, filed_at, entered_by)) in read.iter().enumerate() {
-        let before = place.checked_sub(1).and_then(|before| read.get(before)).map(|(_, form, ..)| form);
-        if *version <= after || i64::try_from(versions.len()).is_ok_and(|shown| shown >= size) {
+    for (place, version) in read.iter().enumerate() {
+        let before = place.checked_sub(1).and_then(|before| read.get(before));
+        if version.number <= after || i64::try_from(versions.len()).is_ok_and(|shown| shown >= size) {
             continue;
         }
-        let view = NotificationVersion {
-            version: *version,
-            form: Some(form.clone()),
-            receive_time: Some(to_proto(*filed_at)),
-            entered_by_id: data::text(*entered_by),
-            changed_fields: before.map(|before| form::changed(before, form)).unwrap_or_default(),
-        };
-        versions.push(classes::mask(&view, &relations).map_err(Error::Internal)?);
+        versions.push(classes::mask(&version.shown(before), &relations).map_err(Error::Internal)?);
     }
     let last = versions.last().map(|version| version.version);
     let next_page_token =
@@ -71,14 +112,18 @@ pub(crate) async fn versions(
 
 #[cfg(test)]
 mod tests {
-    use proto::notification::ListVersionsRequest;
-    use testing::{Outcome, Refused as _};
+    use proto::{
+        notification::{FileNotificationRequest, ListVersionsRequest},
+        registry::{Channel, Entry},
+    };
+    use runtime::clock::to_proto;
+    use testing::{NOW, Outcome, Refused as _};
     use time::Duration;
     use tonic::Code;
 
     use crate::{
         filing,
-        fixture::{Scene, request_id, with_address},
+        fixture::{Scene, by_telephone, filing, request_id, with_address},
     };
 
     #[tokio::test]
@@ -122,6 +167,36 @@ mod tests {
             ]
         );
         assert_eq!(ask("x".to_owned()).await.refused().code(), Code::InvalidArgument);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn each_version_says_who_told_it_how_and_when_and_by_which_form() -> Outcome {
+        let scene = Scene::new().await?;
+        let told_at = Some(to_proto(NOW - Duration::hours(2)));
+        let entry = Entry { told_time: told_at, ..by_telephone(scene.clinic) };
+        let request = FileNotificationRequest { entry: Some(entry), ..filing() };
+        let receipt = scene.file_as(&scene.nurse, request).await?;
+        let mut earlier = with_address();
+        earlier.report_date = "2020-05-12".to_owned();
+        earlier.findings = None;
+        scene.amend(&receipt, earlier).await?;
+
+        let notification_id = receipt.notification_id;
+        let request = ListVersionsRequest { notification_id, ..ListVersionsRequest::default() };
+        let page = scene.world.ask(&scene.notifications, &scene.nurse, request, filing::versions).await?;
+        let told: Vec<_> = page
+            .versions
+            .iter()
+            .map(|one| (one.channel(), one.told_time, one.entered_by_id.clone(), one.form_version.as_str()))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                (Channel::Telephone, told_at, scene.centre.id.to_string(), "2020-05-13"),
+                (Channel::Unspecified, None, String::new(), "2020-02-01"),
+            ]
+        );
         Ok(())
     }
 

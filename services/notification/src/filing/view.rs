@@ -4,7 +4,10 @@ use access::{OrganisationId, Relations, classes};
 use anyhow::Context as _;
 use chassis::{Base, Error};
 use prost::Message as _;
-use proto::notification::{Form, Notification as View};
+use proto::{
+    notification::{Form, Notification as View},
+    registry::Relation,
+};
 use runtime::clock::to_proto;
 use vault::Vault;
 
@@ -16,6 +19,8 @@ use super::{
 /// A notification as its relations show it.
 pub(crate) fn shown(base: &Base, notification: &Notification, relations: &Relations) -> Result<View, Error> {
     let name = |id: OrganisationId| base.directory.get(id).map(|entry| entry.name.clone()).unwrap_or_default();
+    let knows = notification.for_caller;
+    let at_own_desk = knows.in_own_inbox && at_work(relations);
     let view = View {
         notification_id: notification.id.to_string(),
         number: notification.number.clone(),
@@ -27,7 +32,7 @@ pub(crate) fn shown(base: &Base, notification: &Notification, relations: &Relati
         receiving_centre_name: name(notification.receiving_centre),
         receive_time: Some(to_proto(notification.received_at)),
         acknowledge_time: notification.acknowledged_at.map(to_proto),
-        case_id: data::text(notification.case_id.or(notification.named_case_id)),
+        case_id: data::text(notification.case_id.filter(|_| knows.by_case).or(notification.named_case_id)),
         missing_items: notification.missing.clone(),
         etag: notification.revision.to_string(),
         version: notification.version,
@@ -35,8 +40,16 @@ pub(crate) fn shown(base: &Base, notification: &Notification, relations: &Relati
         entered_by_id: data::text(notification.entered_by),
         channel: notification.channel.into(),
         told_time: notification.told_at.map(to_proto),
+        arrive_time: Some(to_proto(notification.arrived_at)),
+        assigned_user_id: data::text(notification.assigned_to.filter(|_| at_own_desk)),
+        assign_time: notification.assigned_at.filter(|_| at_own_desk).map(to_proto),
     };
     classes::mask(&view, relations).map_err(Error::Internal)
+}
+
+/// Whose work it is within a centre is no concern of those outside, nor of a centre that read along before it got the case.
+fn at_work(relations: &Relations) -> bool {
+    relations.iter().any(|relation| matches!(relation, Relation::ReceivingCentre | Relation::ResponsibleCentre))
 }
 
 /// Why it was returned or withdrawn.

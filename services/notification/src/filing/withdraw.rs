@@ -8,6 +8,7 @@ use sqlx::PgConnection;
 use super::{
     amend::lock,
     model::NotificationId,
+    standing,
     store::{self, REASON},
     view,
 };
@@ -19,15 +20,21 @@ pub(crate) async fn withdraw(
 ) -> Result<View, Error> {
     let base = &notifications.base;
     let id = NotificationId::parse(&call.request.notification_id)?;
-    let told = behalf::told(base, &call, call.request.entry.as_ref())?;
+    let told = behalf::told_by_whoever_made_it(base, &call, call.request.entry.as_ref())?;
 
+    standing::learn(&notifications, &call.caller, &[id]).await?;
     let lock = async |conn: &mut PgConnection| lock(&notifications, conn, &call, id, told).await;
     call.change(base, lock, async |change| {
         let notification = &mut change.held;
         let reason = base.vault.seal(REASON, id.uuid().as_bytes(), call.request.reason.as_bytes())?;
         notification.withdraw(reason, change.now);
         store::save(&mut change.tx, notification).await?;
-        outbox::add(&mut change.tx, &NotificationWithdrawn { notification_id: id.to_string() }).await?;
+        let event = NotificationWithdrawn {
+            notification_id: id.to_string(),
+            reporter_id: notification.reporter_id.to_string(),
+            centre_id: notification.receiving_centre.to_string(),
+        };
+        outbox::add(&mut change.tx, &event).await?;
         view::shown(base, notification, &change.relations)
     })
     .await
@@ -54,7 +61,12 @@ mod tests {
         assert_eq!((gone.state(), gone.reason.as_str()), (State::Withdrawn, "誤って届け出た"));
         assert!(ask(&scene.doctor, request).await? == gone);
         let announced: Vec<NotificationWithdrawn> = scene.world.announced().await?;
-        assert!(announced == [NotificationWithdrawn { notification_id: receipt.notification_id.clone() }]);
+        let withdrawn = NotificationWithdrawn {
+            notification_id: receipt.notification_id.clone(),
+            reporter_id: scene.clinic.id.to_string(),
+            centre_id: scene.centre.id.to_string(),
+        };
+        assert!(announced == [withdrawn]);
         assert_eq!(scene.get(&scene.nurse, &receipt).await?.state(), State::Withdrawn, "and can still be read");
 
         let accepted = scene.acknowledge(&scene.nurse, acknowledging(&receipt)).await;

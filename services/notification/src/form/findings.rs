@@ -5,13 +5,34 @@ use japan::{
     order::{self, Conflict, Event, Verdict},
 };
 use proto::{
-    notification::{Diagnosis, Findings, Form, Symptom},
-    registry::{DiagnosisClass, TestResult},
+    notification::{Diagnosis, Findings, Symptom},
+    registry::{DiagnosisClass, Specimen, TestResult},
 };
 use runtime::problem::Violation;
 use time::Date;
 
-use super::items::Parts;
+use super::items::{Parts, is_corpse};
+
+/// The days of the form, and where each stands.
+const DAYS: [(Event, &str); 12] = [
+    (Event::Birth, "form.subject.birth_date"),
+    (Event::Vaccination, "form.vaccination.last_date"),
+    (Event::Departure, "form.infection.departure_date"),
+    (Event::Infection, "form.findings.infection_date"),
+    (Event::Return, "form.infection.return_date"),
+    (Event::Onset, "form.findings.onset_date"),
+    (Event::FirstVisit, "form.findings.first_visit_date"),
+    (Event::Sampling, "form.findings.diagnoses"),
+    (Event::Diagnosis, "form.findings.diagnosis_date"),
+    (Event::Admission, "form.care.admission_date"),
+    (Event::Report, "form.report_date"),
+    (Event::Death, "form.findings.death_date"),
+];
+
+/// Where a day stands on the form, if it is there.
+pub(super) fn place(of: Event) -> Option<&'static str> {
+    DAYS.iter().find(|(event, _)| *event == of).map(|(_, field)| *field)
+}
 
 pub(super) fn check_findings(findings: &mut Findings, today: Date, found: &mut Vec<Violation>) {
     for (value, field) in [
@@ -26,6 +47,11 @@ pub(super) fn check_findings(findings: &mut Findings, today: Date, found: &mut V
     for (index, diagnosis) in findings.diagnoses.iter_mut().enumerate() {
         let field = format!("form.findings.diagnoses[{index}].sampled_date");
         take_date(&mut diagnosis.sampled_date, &field, today, found);
+        if !diagnosis.specimen_other.is_empty() && diagnosis.specimen() != Specimen::Other {
+            let field = format!("form.findings.diagnoses[{index}].specimen_other");
+            let ja = "検体の種類が「その他」のときだけ入力してください";
+            found.push(Violation::new(field, ja, "must be empty unless the specimen is another one"));
+        }
     }
     let none = findings.symptoms.contains(&i32::from(Symptom::None));
     if none && findings.symptoms.len() > 1 {
@@ -54,6 +80,11 @@ pub(super) fn check_order(
     take(Event::Diagnosis, &findings.diagnosis_date);
     take(Event::Death, &findings.death_date);
     take(Event::Admission, form.care.as_ref().map_or("", |care| &care.admission_date));
+    if let Some(infection) = &form.infection {
+        take(Event::Departure, &infection.departure_date);
+        take(Event::Return, &infection.return_date);
+    }
+    take(Event::Vaccination, form.vaccination.as_ref().map_or("", |vaccination| &vaccination.last_date));
     for diagnosis in &findings.diagnoses {
         take(Event::Sampling, &diagnosis.sampled_date);
     }
@@ -67,7 +98,9 @@ pub(super) fn check_order(
             found.push(Violation::new(field, ja, en));
         }
     };
-    for (event, _) in days.iter().filter(|(event, day)| *event != Event::Birth && *day < order::FIRST) {
+    // People went abroad before anything happened.
+    let earlier = |event| matches!(event, Event::Birth | Event::Departure);
+    for (event, _) in days.iter().filter(|(event, day)| !earlier(*event) && *day < order::FIRST) {
         let (ja, en) = (format!("{}が 2020-01-01 より前です", event.ja()), "must not be before 2020-01-01");
         name(field(*event), ja, en.to_owned());
     }
@@ -119,22 +152,8 @@ pub(super) fn check_class(parts: Parts<'_>, found: &mut Vec<Violation>) {
     }
 }
 
-fn is_corpse(form: &Form) -> bool {
-    matches!(data::code(form.diagnosis_class), DiagnosisClass::Deceased | DiagnosisClass::SuspectedDeceased)
-}
-
 fn field(event: Event) -> &'static str {
-    match event {
-        Event::Birth => "form.subject.birth_date",
-        Event::Infection => "form.findings.infection_date",
-        Event::Onset => "form.findings.onset_date",
-        Event::FirstVisit => "form.findings.first_visit_date",
-        Event::Sampling | Event::Result => "form.findings.diagnoses",
-        Event::Diagnosis => "form.findings.diagnosis_date",
-        Event::Admission => "form.care.admission_date",
-        Event::Report => "form.report_date",
-        Event::Death | Event::Outcome => "form.findings.death_date",
-    }
+    place(event).unwrap_or("form")
 }
 
 /// Reads a date, writes it back in ISO, and notes a fault.

@@ -3,18 +3,33 @@
 use std::{collections::HashMap, sync::LazyLock};
 
 use proto::{
-    notification::Purpose,
+    notification::{AskedOf, Demand, Purpose},
     registry::{Specimen, TestMethod},
 };
 use serde::Deserialize;
 use time::{Date, macros::format_description};
 
-/// A version of form 6-1, named by the day it took effect.
+/// A day as the rules write it, `2020-05-13`.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(super) struct Day(#[serde(deserialize_with = "iso_date")] pub Date);
+
+/// A version of form 6-1, named by the day it took effect in the nation.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct FormVersion {
     #[serde(deserialize_with = "iso_date")]
     effective_from: Date,
+    /// What it rests on.
+    pub law: String,
+    /// By prefecture, where it began before.
+    #[serde(default)]
+    prefecture_starts: HashMap<u8, Day>,
+    /// Items of which the original could not be read.
+    #[serde(default)]
+    unverified: Vec<String>,
     required: HashMap<String, Vec<String>>,
+    /// By purpose and item, the name of an [`AskedOf`]: who is refused without a required item. The others are asked for it later.
+    #[serde(default)]
+    required_of: HashMap<String, HashMap<String, String>>,
     chased: HashMap<String, Vec<String>>,
     methods: Vec<String>,
     /// By method, where the form prints fewer specimens than there are.
@@ -30,28 +45,19 @@ struct Majority {
     years: u8,
 }
 
-/// Whom an item is asked of only.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub(super) enum Only {
-    /// 未成年: items 9 and 10.
-    Minor,
-    /// Who has symptoms: a carrier fell ill on no day.
-    Ill,
-    /// 死体: item 17.
-    Deceased,
-}
-
 #[derive(Deserialize)]
 struct File {
+    source: String,
     majority: Vec<Majority>,
-    only: HashMap<String, Only>,
+    /// By item, the name of an [`AskedOf`].
+    only: HashMap<String, String>,
     versions: Vec<FormVersion>,
 }
 
 /// The file is part of the binary: that it can be read and what it says are tested below.
 static FILE: LazyLock<File> = LazyLock::new(|| {
     let mut file: File = serde_json::from_str(include_str!("../../rules/forms.json")).unwrap_or(File {
+        source: String::new(),
         majority: Vec::new(),
         only: HashMap::new(),
         versions: Vec::new(),
@@ -61,9 +67,18 @@ static FILE: LazyLock<File> = LazyLock::new(|| {
     file
 });
 
-/// Whom an item is asked of only; `None` where it is asked of everybody.
-pub(super) fn only(item: &str) -> Option<Only> {
-    FILE.only.get(item).copied()
+/// The notices that the versions come from.
+pub(super) fn source() -> &'static str {
+    &FILE.source
+}
+
+/// Whom an item is asked of only.
+pub(super) fn asked_of(item: &str) -> AskedOf {
+    people(FILE.only.get(item))
+}
+
+fn people(name: Option<&String>) -> AskedOf {
+    name.and_then(|name| AskedOf::from_str_name(&format!("ASKED_OF_{name}"))).unwrap_or_default()
 }
 
 /// The age from which on somebody is of age on a day.
@@ -77,14 +92,46 @@ impl FormVersion {
         self.effective_from
     }
 
+    /// Its first day in a prefecture.
+    pub(super) fn begins_in(&self, prefecture: u8) -> Date {
+        self.prefecture_starts.get(&prefecture).map_or(self.effective_from, |day| day.0)
+    }
+
+    /// Whether the original of an item could not be read.
+    pub(super) fn is_unverified(&self, item: &str) -> bool {
+        self.unverified.iter().any(|unverified| unverified == item)
+    }
+
+    /// What a filing without an item means.
+    pub(super) fn demand(&self, purpose: Purpose, item: &str) -> Demand {
+        let among = |items: &[String]| items.iter().any(|known| known == item);
+        if among(self.required(purpose)) {
+            Demand::Required
+        } else if among(self.chased(purpose)) {
+            Demand::Chased
+        } else {
+            Demand::Unspecified
+        }
+    }
+
     /// Items without which the form is refused.
     pub(super) fn required(&self, purpose: Purpose) -> &[String] {
         self.required.get(purpose.as_str_name()).map_or(&[], Vec::as_slice)
     }
 
+    /// Of whom only a required item is required.
+    pub(super) fn required_of(&self, purpose: Purpose, item: &str) -> AskedOf {
+        people(self.required_of.get(purpose.as_str_name()).and_then(|items| items.get(item)))
+    }
+
     /// Items that are asked for later.
     pub(super) fn chased(&self, purpose: Purpose) -> &[String] {
         self.chased.get(purpose.as_str_name()).map_or(&[], Vec::as_slice)
+    }
+
+    /// The methods of diagnosis that the form has.
+    pub(super) fn methods(&self) -> impl Iterator<Item = TestMethod> {
+        self.methods.iter().filter_map(|name| TestMethod::from_str_name(name))
     }
 
     /// Whether the form has a method of diagnosis.
@@ -100,9 +147,15 @@ impl FormVersion {
     }
 }
 
-/// The version in force on a day; before the first one, the first.
-pub(super) fn in_force(on: Date) -> Option<&'static FormVersion> {
-    FILE.versions.iter().rev().find(|version| version.effective_from <= on).or_else(|| FILE.versions.first())
+/// The version in force on a day in a prefecture; before the first one, the first.
+pub(super) fn in_force(on: Date, prefecture: u8) -> Option<&'static FormVersion> {
+    FILE.versions.iter().rev().find(|version| version.begins_in(prefecture) <= on).or_else(|| FILE.versions.first())
+}
+
+/// Every version, oldest first.
+#[cfg(test)]
+pub(super) fn all() -> &'static [FormVersion] {
+    &FILE.versions
 }
 
 /// The version of this name.
@@ -118,22 +171,42 @@ fn iso_date<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Date, D
 #[cfg(test)]
 mod tests {
     use proto::{
-        notification::Purpose,
+        notification::{AskedOf, Demand, Purpose},
         registry::{Specimen, TestMethod},
     };
-    use time::macros::date;
+    use time::{Date, macros::date};
 
-    use super::{FILE, in_force, majority, named};
-    use crate::form::items;
+    use super::{FILE, FormVersion, asked_of, majority, named};
+    use crate::{
+        fixture::PREFECTURE,
+        form::{catalogue, items},
+    };
+
+    fn in_force(on: Date) -> Option<&'static FormVersion> {
+        super::in_force(on, PREFECTURE)
+    }
 
     #[test]
     fn the_file_is_read_and_every_version_rules_both_purposes() {
-        assert_eq!(FILE.versions.len(), 5);
+        assert_eq!(FILE.versions.len(), 8);
+        let known = |item: &String| assert!(catalogue::find(item).is_some(), "there is no item {item}");
         for version in &FILE.versions {
             for purpose in [Purpose::Notification, Purpose::TestReport] {
                 assert!(!version.required(purpose).is_empty());
                 for item in version.required(purpose).iter().chain(version.chased(purpose)) {
-                    assert!(items::find(item).is_some(), "there is no item {item}");
+                    known(item);
+                    assert!(items::may_be_asked_for(item), "nobody knows whether {item} is filled in");
+                }
+            }
+            for (purpose, items) in &version.required_of {
+                let purpose = Purpose::from_str_name(purpose).unwrap();
+                for (item, name) in items {
+                    assert!(version.required(purpose).contains(item), "{item} is not required of anybody");
+                    assert_ne!(
+                        version.required_of(purpose, item),
+                        AskedOf::Unspecified,
+                        "there is nobody called {name}"
+                    );
                 }
             }
             for name in version.methods.iter().chain(version.specimens.keys()) {
@@ -142,10 +215,16 @@ mod tests {
             for name in version.specimens.values().flatten() {
                 assert!(Specimen::from_str_name(name).is_some(), "there is no specimen {name}");
             }
+            version.unverified.iter().for_each(known);
+            assert!(version.prefecture_starts.keys().all(|prefecture| (1..=47).contains(prefecture)));
+            assert!(version.prefecture_starts.values().all(|day| day.0 < version.effective_from));
+            assert!(!version.law.is_empty());
         }
-        for item in FILE.only.keys() {
-            assert!(items::find(item).is_some(), "there is no item {item}");
+        for (item, name) in &FILE.only {
+            known(item);
+            assert_ne!(asked_of(item), AskedOf::Unspecified, "there is nobody called {name}");
         }
+        assert_eq!(asked_of("1"), AskedOf::Unspecified);
     }
 
     #[test]
@@ -171,10 +250,101 @@ mod tests {
         assert_eq!(on(date!(2020 - 05 - 13)), date!(2020 - 05 - 13));
         assert_eq!(on(date!(2020 - 10 - 01)), date!(2020 - 05 - 13));
         assert_eq!(on(date!(2021 - 02 - 10)), date!(2021 - 02 - 10));
-        assert_eq!(on(date!(2022 - 06 - 29)), date!(2021 - 02 - 10));
+        assert_eq!(on(date!(2022 - 01 - 26)), date!(2021 - 02 - 10));
+        assert_eq!(on(date!(2022 - 01 - 27)), date!(2022 - 01 - 27));
+        assert_eq!(on(date!(2022 - 06 - 29)), date!(2022 - 01 - 27));
         assert_eq!(on(date!(2022 - 06 - 30)), date!(2022 - 06 - 30));
         assert!(!in_force(date!(2020 - 05 - 12)).unwrap().has(TestMethod::AntigenQualitative));
         assert!(in_force(date!(2020 - 05 - 13)).unwrap().has(TestMethod::AntigenQualitative));
+    }
+
+    /// 発生届の限定（緊急避難措置）の概要 (2022-08-26): Miyagi, Ibaraki, Tottori and Saga began on 2022-09-02, the nation on 09-26.
+    #[test]
+    fn a_prefecture_may_begin_before_the_nation() {
+        let limited = date!(2022 - 09 - 26);
+        for (prefecture, day, begun) in [
+            (4, date!(2022 - 09 - 01), false),
+            (4, date!(2022 - 09 - 02), true),
+            (41, date!(2022 - 09 - 25), true),
+            (PREFECTURE, date!(2022 - 09 - 25), false),
+            (PREFECTURE, limited, true),
+        ] {
+            let version = super::in_force(day, prefecture).unwrap();
+            assert_eq!(version.effective_from() == limited, begun, "{prefecture} {day}");
+        }
+        assert_eq!(named(limited).unwrap().begins_in(31), date!(2022 - 09 - 02));
+    }
+
+    /// Kyoto medical association, 届出の基準等について（一部改正）(2021-02-10): what was added then. Kyoto hospital association (2022-07-01):
+    /// what 施行規則 dropped on 2022-06-30. Shizuoka's form of 2022-09-26: 治療薬・酸素投与の必要性.
+    #[test]
+    fn a_version_asks_for_what_its_notice_added_and_for_nothing_that_was_dropped() {
+        let on = |day, item| in_force(day).unwrap().demand(Purpose::Notification, item);
+        for item in [
+            "11.spo2",
+            "18.vaccination",
+            "19.risk_factor",
+            "19.immunosuppression",
+            "19.pregnancy",
+            "19.remote_consultation",
+        ] {
+            assert_eq!(on(date!(2021 - 02 - 09), item), Demand::Unspecified, "{item}");
+            assert_eq!(on(date!(2021 - 02 - 10), item), Demand::Chased, "{item}");
+        }
+        for item in ["6", "7", "11", "13", "15", "18"] {
+            assert_eq!(on(date!(2022 - 06 - 29), item), Demand::Chased, "{item}");
+            assert_eq!(on(date!(2022 - 06 - 30), item), Demand::Unspecified, "{item}");
+        }
+        for item in ["12.sampled", "14", "physician"] {
+            assert_eq!(on(date!(2022 - 06 - 30), item), Demand::Required, "{item}");
+        }
+        // 施行規則, comparison table of 2022-06-30: 保護者の氏名及び住所 became 保護者の氏名及び電話番号.
+        for (item, before, after) in
+            [("9", Demand::Chased, Demand::Chased), ("10", Demand::Chased, Demand::Unspecified)]
+        {
+            assert_eq!((on(date!(2022 - 06 - 29), item), on(date!(2022 - 06 - 30), item)), (before, after), "{item}");
+        }
+        for day in [date!(2022 - 06 - 30), date!(2022 - 08 - 04), date!(2022 - 09 - 26)] {
+            assert_eq!(on(day, "10.phone"), Demand::Chased, "{day}");
+        }
+        for item in ["19.drug_needed", "19.oxygen_needed", "category"] {
+            assert_eq!(on(date!(2022 - 09 - 25), item), Demand::Unspecified, "{item}");
+            assert_eq!(on(date!(2022 - 09 - 26), item), Demand::Chased, "{item}");
+        }
+    }
+
+    /// MHLW letter 2022-08-04 (plan21, NIID 週報 2022 week 37): the days of diagnosis and sampling may be left out; MHLW letter
+    /// 2022-09-12, p. 5: not any more of those who are notified since 2022-09-26.
+    #[test]
+    fn from_august_to_september_2022_the_days_of_diagnosis_and_sampling_are_asked_for_later() {
+        let on = |day, item| in_force(day).unwrap().demand(Purpose::Notification, item);
+        for item in ["12.sampled", "14"] {
+            assert_eq!(on(date!(2022 - 08 - 03), item), Demand::Required, "{item}");
+            assert_eq!(on(date!(2022 - 08 - 04), item), Demand::Chased, "{item}");
+            assert_eq!(on(date!(2022 - 09 - 25), item), Demand::Chased, "{item}");
+            assert_eq!(on(date!(2022 - 09 - 26), item), Demand::Required, "{item}");
+            assert!(in_force(date!(2022 - 08 - 04)).unwrap().is_unverified(item), "{item}");
+        }
+        let miyagi = super::in_force(date!(2022 - 09 - 02), 4).unwrap();
+        assert_eq!(miyagi.demand(Purpose::Notification, "14"), Demand::Required, "it began before the nation");
+        assert_eq!(on(date!(2022 - 08 - 04), "physician"), Demand::Required);
+    }
+
+    /// 令和2年5月29日事務連絡 1(3): 12 is a basic item of the negative suspected case too. みなし陽性 since late January 2022.
+    #[test]
+    fn from_january_2022_a_test_is_required_only_of_whoever_was_tested() {
+        let of = |day, purpose, item| in_force(day).unwrap().required_of(purpose, item);
+        for (day, purpose, item, expected) in [
+            (date!(2022 - 01 - 26), Purpose::Notification, "12", AskedOf::Unspecified),
+            (date!(2022 - 01 - 27), Purpose::Notification, "12", AskedOf::Tested),
+            (date!(2022 - 01 - 27), Purpose::TestReport, "12", AskedOf::Unspecified),
+            (date!(2022 - 06 - 30), Purpose::Notification, "12.sampled", AskedOf::Tested),
+            (date!(2022 - 06 - 30), Purpose::Notification, "14", AskedOf::Unspecified),
+            (date!(2022 - 09 - 26), Purpose::Notification, "12.sampled", AskedOf::Tested),
+        ] {
+            assert_eq!(of(day, purpose, item), expected, "{day} {item}");
+            assert_eq!(in_force(day).unwrap().demand(purpose, item), Demand::Required, "{day} {item}");
+        }
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub(crate) async fn acknowledge(
 ) -> Result<View, Error> {
     let id = NotificationId::parse(&call.request.notification_id)?;
 
+    filing::learn(&notifications, &call.caller, &[id]).await?;
     let lock = async |conn: &mut PgConnection| lock(&notifications, conn, &call.caller, id).await;
     call.change(&notifications.base, lock, async |change| {
         let notification = &mut change.held;
@@ -24,7 +25,8 @@ pub(crate) async fn acknowledge(
             filing::save(&mut change.tx, notification).await?;
             let event = NotificationAcknowledged {
                 notification_id: id.to_string(),
-                centre_id: notification.receiving_centre.to_string(),
+                // A responsible centre also accepts what lies in another's inbox.
+                centre_id: call.caller.organisation_id.to_string(),
             };
             outbox::add(&mut change.tx, &event).await?;
         }
@@ -35,18 +37,24 @@ pub(crate) async fn acknowledge(
 
 #[cfg(test)]
 mod tests {
-    use access::Caller;
+    use access::{Caller, CaseId};
     use proto::{
         identity::Role,
-        notification::{AcknowledgeNotificationRequest, NotificationAcknowledged, NotificationState},
+        notification::{
+            AcknowledgeNotificationRequest, BatchAcknowledgeRequest, NotificationAcknowledged, NotificationState,
+        },
         options::Group,
+        registry::Relation,
     };
     use runtime::clock::to_proto;
     use testing::{NOW, Outcome, Refused as _};
     use time::Duration;
     use tonic::Code;
 
-    use crate::fixture::{Scene, acknowledging, forwarding, request_id};
+    use crate::{
+        fixture::{Scene, acknowledging, forwarding, request_id},
+        inbox,
+    };
 
     #[tokio::test]
     async fn a_centre_accepts_once() -> Outcome {
@@ -73,6 +81,24 @@ mod tests {
         );
         let rows = scene.world.audited("AcknowledgeNotification").await?;
         assert_eq!((rows.len(), rows[0].user), (2, Some(scene.nurse.user_id.uuid())));
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn the_centre_that_accepts_is_named_whoever_has_it_in_the_inbox() -> Outcome {
+        let scene = Scene::new().await?;
+        let (one, many) = (scene.file().await?, scene.file().await?);
+        for receipt in [&one, &many] {
+            let grants = [(scene.neighbour, Relation::ResponsibleCentre), (scene.centre, Relation::NotifiedCentre)];
+            scene.belongs(receipt, CaseId::new(), &grants, 1).await?;
+        }
+        scene.acknowledge(&scene.colleague, acknowledging(&one)).await?;
+        let request =
+            BatchAcknowledgeRequest { request_id: request_id(), notification_ids: vec![many.notification_id] };
+        scene.world.ask(&scene.notifications, &scene.colleague, request, inbox::batch_acknowledge).await?;
+        let announced: Vec<NotificationAcknowledged> = scene.world.announced().await?;
+        assert_eq!(announced.len(), 2);
+        assert!(announced.iter().all(|event| event.centre_id == scene.neighbour.id.to_string()));
         Ok(())
     }
 

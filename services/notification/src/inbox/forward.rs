@@ -25,6 +25,7 @@ pub(crate) async fn forward(
 ) -> Result<View, Error> {
     let (base, own) = (&notifications.base, call.caller.organisation_id);
     let id = NotificationId::parse(&call.request.notification_id)?;
+    filing::learn(&notifications, &call.caller, &[id]).await?;
     let lock = async |conn: &mut PgConnection| lock(&notifications, conn, &call.caller, id).await;
     let answer = call
         .change(base, lock, async |change| {

@@ -8,7 +8,7 @@ use proto::notification::{
 use runtime::problem::why;
 use sqlx::PgConnection;
 
-use super::lock;
+use super::{lock, store};
 use crate::{
     filing::{self, NotificationId, REASON},
     service::Notifications,
@@ -21,6 +21,7 @@ pub(crate) async fn send_back(
     let base = &notifications.base;
     let id = NotificationId::parse(&call.request.notification_id)?;
 
+    filing::learn(&notifications, &call.caller, &[id]).await?;
     let lock = async |conn: &mut PgConnection| lock(&notifications, conn, &call.caller, id).await;
     call.change(base, lock, async |change| {
         let notification = &mut change.held;
@@ -33,10 +34,16 @@ pub(crate) async fn send_back(
         }
         let reason = base.vault.seal(REASON, id.uuid().as_bytes(), call.request.reason.as_bytes())?;
         notification.returned(reason);
+        // What a responsible centre returns comes back to it, whoever had accepted it before.
+        if !notification.is_in_inbox_of(&call.caller) {
+            store::remember_centre(&mut change.tx, id, notification.receiving_centre, change.now).await?;
+            notification.place(call.caller.organisation_id, call.caller.prefecture, change.now);
+        }
         filing::save(&mut change.tx, notification).await?;
         let event = NotificationReturned {
             notification_id: id.to_string(),
             centre_id: notification.receiving_centre.to_string(),
+            reporter_id: notification.reporter_id.to_string(),
         };
         outbox::add(&mut change.tx, &event).await?;
         filing::shown(base, notification, &change.relations)
@@ -88,6 +95,7 @@ mod tests {
         scene.world.ask(&scene.notifications, &scene.nurse, returning(&receipt), inbox::send_back).await?;
         let announced: Vec<NotificationReturned> = scene.world.announced().await?;
         assert_eq!(announced[0].centre_id, scene.centre.id.to_string());
+        assert_eq!(announced[0].reporter_id, scene.clinic.id.to_string());
         Ok(())
     }
 }

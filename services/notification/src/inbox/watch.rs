@@ -2,15 +2,11 @@
 
 use std::sync::Arc;
 
-use access::Relations;
 use chassis::{
-    Call, Error, Reply, Seen,
+    Call, Error, Reply,
     watch::{Arrived, Since, Stream},
 };
-use proto::{
-    notification::{WatchInboxRequest, WatchInboxResponse},
-    registry::Relation,
-};
+use proto::notification::{WatchInboxRequest, WatchInboxResponse};
 use tonic::Request;
 use uuid::Uuid;
 
@@ -42,14 +38,17 @@ async fn show(
     let base = &notifications.base;
     let ids: Vec<filing::NotificationId> = ids.into_iter().map(Into::into).collect();
 
+    let mut conn = base.pool.acquire().await?;
+    let rows = store::in_inbox(&mut conn, call.caller.organisation_id, &ids).await?;
+    drop(conn);
+    // While the registry is silent, what hangs on its word is left out.
+    filing::learn_what_is_told(&notifications, &call.caller, &ids).await?;
     let mut tx = base.pool.begin().await?;
-    let rows = store::in_inbox(&mut tx, call.caller.organisation_id, &ids).await?;
-    let relations = Relations::new(vec![Relation::ReceivingCentre], &call.caller);
-    call.record(&mut tx, &Seen::by(&relations, rows.iter().map(|row| row.id))).await?;
+    let shown = filing::visible(&notifications, &mut tx, &call, rows).await?;
     tx.commit().await?;
 
-    let shown = rows.iter().map(|row| filing::shown(base, row, &relations)).collect::<Result<_, _>>()?;
-    Ok(WatchInboxResponse { notifications: shown })
+    let shown = shown.iter().map(|(row, relations)| filing::shown(base, row, relations));
+    Ok(WatchInboxResponse { notifications: shown.collect::<Result<_, _>>()? })
 }
 
 #[cfg(test)]
@@ -61,6 +60,7 @@ mod tests {
     use proto::{
         notification::{WatchInboxRequest, WatchInboxResponse, inbox_service_server::InboxService as _},
         options::Group,
+        registry::Relation,
     };
     use testing::{Outcome, Refused as _};
     use tokio::sync::mpsc::Receiver;
@@ -135,13 +135,32 @@ mod tests {
         let receipt = scene.file().await?;
         let found = (Uuid::try_parse(&receipt.notification_id)?, scene.world.clock.now() + time::Duration::hours(1));
         let look = move |_, _, since: Since| async move { Ok([found].repeat(usize::from(since.known.is_empty()))) };
-        let Notifications { base, arrivals } = &scene.notifications;
+        let Notifications { base, arrivals, .. } = &scene.notifications;
         let shown = base.watch(&scene.notifications, request(&scene.colleague), arrivals, look, super::show)?;
         let mut messages = shown.into_inner().into_inner();
         for _ in 0..2 {
             assert!(next(&mut messages).await??.notifications.is_empty());
         }
         assert!(scene.world.audited("WatchInbox").await?.is_empty());
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn what_hangs_on_a_silent_registry_keeps_nothing_else_back() -> Outcome {
+        let scene = Scene::new().await?;
+        let (unheard, other) = (scene.file().await?, scene.file().await?);
+        scene.belongs(&unheard, access::CaseId::new(), &[(scene.centre, Relation::ResponsibleCentre)], 1).await?;
+        access::cases::forget_all(&mut *scene.world.base.pool.acquire().await?).await?;
+        let at = scene.world.clock.now() + time::Duration::hours(1);
+        let found = [(Uuid::try_parse(&unheard.notification_id)?, at), (Uuid::try_parse(&other.notification_id)?, at)];
+        let look = move |_, _, since: Since| async move {
+            Ok(if since.known.is_empty() { found.to_vec() } else { Vec::new() })
+        };
+        let Notifications { base, arrivals, .. } = &scene.notifications;
+        let shown = base.watch(&scene.notifications, request(&scene.nurse), arrivals, look, super::show)?;
+        let mut messages = shown.into_inner().into_inner();
+        assert!(next(&mut messages).await??.notifications.is_empty());
+        assert_eq!(ids(&next(&mut messages).await??), [other.notification_id.as_str()]);
         Ok(())
     }
 

@@ -96,12 +96,17 @@ pub(crate) async fn change_as<M: Message + Name>(
     let held = async |conn: &mut PgConnection| Ok(lock(registry, call, conn, id, may).await?.on_behalf_of(told.by));
     call.change(&registry.base, held, async |change| {
         change.held.case.step(change.now);
+        let counted = change.held.case.prefecture;
 
         work(change).await?;
 
         let Change { tx, held, relations, .. } = change;
         let new = held.settle()?;
         fact::insert(tx, new).await?;
+        if held.case.prefecture != counted {
+            let known = grants::of_cases(tx, &[id]).await?;
+            held.grants.extend(grants::prefectures(&held.case, &known, &registry.base.directory));
+        }
         save_one(tx, &held.case, &held.grants).await?;
         view(&registry.base.vault, tx, held.case.clone(), relations).await
     })
@@ -125,8 +130,17 @@ pub(crate) async fn lock<M: Message + Name, R>(
     let (version, allowed) = (case.version, relations.iter().copied().any(may));
     let facts = fact::of_cases(conn, &[id]).await?;
     let locked = Locked { case, grants: Vec::new(), known: facts.len(), facts };
+    let joined = locked.case.joined_into().is_some();
     let held = Held::new(locked, Seen::by(&relations, [id])).version(version);
-    Ok(if allowed { held } else { held.only_repeats(denied()) })
+    Ok(match (allowed, joined) {
+        (true, false) => held,
+        (true, true) => held.only_repeats(Error::Precondition(why(
+            "JOINED",
+            "この症例は他の症例に統合されています。統合先の症例に入力してください。",
+            "This case was joined into another one. Enter it there.",
+        ))),
+        (false, _) => held.only_repeats(denied()),
+    })
 }
 
 fn must_write(request: &impl Name, relations: &Relations) -> Result<(), Error> {
@@ -150,11 +164,20 @@ pub(crate) fn may_end(relation: Relation) -> bool {
     may_record(relation) && relation != Relation::Reporter
 }
 
+/// Relations that enter facts: those that record, and the prefecture (都道府県の入力, N1 ⑤), which enters its own and corrects nobody's.
+pub(crate) fn may_enter(relation: Relation) -> bool {
+    may_record(relation) || relation == Relation::Prefecture
+}
+
 /// Relations that write clinical and administrative facts.
 pub(crate) fn may_record(relation: Relation) -> bool {
     matches!(
         relation,
-        Relation::ReceivingCentre | Relation::ResponsibleCentre | Relation::Reporter | Relation::TreatingInstitution
+        Relation::ReceivingCentre
+            | Relation::ResponsibleCentre
+            | Relation::Reporter
+            | Relation::TreatingInstitution
+            | Relation::AttendingInstitution
     ) && policy::sight(relation, Group::Clinical) == policy::Sight::Full
 }
 

@@ -3,8 +3,8 @@
 mod model;
 mod store;
 
-pub(crate) use model::Grant;
-pub(crate) use store::of_cases;
+pub(crate) use model::{Filter, Grant, State, prefectures};
+pub(crate) use store::{Listed, of_cases};
 pub(super) use store::{list, refresh_lists, save};
 
 use access::{Caller, Relations, cases};

@@ -19,12 +19,10 @@ pub(crate) struct Case {
     pub version: i64,
     /// The patient access ID.
     pub access: Access,
-    /// Why the person is in the registry.
-    pub role: CaseRole,
-    /// 濃厚接触者: the case the person was in contact with.
-    pub index_case_id: Option<CaseId>,
-    /// 最終接触日.
-    pub last_contact_on: Option<Date>,
+    /// As what the person was registered. What became of a contact, [`role`](Self::role) says.
+    pub registered_as: CaseRole,
+    /// An open case that seems to be of the same person; of one that was joined, the case it was joined into.
+    pub same_person: Option<CaseId>,
     /// 再感染: the episode of the same person before this one.
     pub previous: Option<CaseId>,
     /// What its facts say together.
@@ -47,9 +45,8 @@ impl Case {
             person_id,
             version: 0,
             access,
-            role: CaseRole::Patient,
-            index_case_id: None,
-            last_contact_on: None,
+            registered_as: CaseRole::Patient,
+            same_person: None,
             previous: None,
             course: Course::default(),
             responsible_centre: None,
@@ -62,6 +59,19 @@ impl Case {
 
     pub(crate) fn is_open(&self) -> bool {
         self.course.outcome == Outcome::Unspecified
+    }
+
+    /// Why the person is in the registry. A contact who turns out to be infected is a patient from then on.
+    pub(crate) fn role(&self) -> CaseRole {
+        match self.registered_as {
+            CaseRole::CloseContact if self.course.is_positive() => CaseRole::Patient,
+            role => role,
+        }
+    }
+
+    /// The case that this one was joined into.
+    pub(crate) fn joined_into(&self) -> Option<CaseId> {
+        self.same_person.filter(|_| self.course.outcome == Outcome::EnteredInError)
     }
 
     /// 届出を受理した保健所.
@@ -100,8 +110,8 @@ impl Case {
             prefecture: i32::from(self.prefecture),
             centre_id: data::text(self.receiving_centre().or(self.responsible_centre)),
             responsible_centre_id: data::text(self.responsible_centre),
-            role: self.role.into(),
-            last_contact_date: day(self.last_contact_on),
+            role: self.role().into(),
+            last_contact_date: day(course.last_contact_on),
             sex: course.sex.into(),
             age_band: course.age_band.into(),
             diagnosis_class: course.diagnosis_class.into(),
@@ -124,6 +134,7 @@ impl Case {
             outcome_date: day(course.outcome_date),
             grants,
             notification_ids,
+            referred_to_id: data::text(self.referred_to),
         }
     }
 }

@@ -52,6 +52,7 @@ struct Row {
     outcome: Code<Outcome>,
     outcome_date: Option<Date>,
     previous_case_id: Option<CaseId>,
+    same_person_case_id: Option<CaseId>,
     receiving_centre: Option<OrganisationId>,
     responsible_centre: Option<OrganisationId>,
     #[sqlx(try_from = "i16")]
@@ -68,10 +69,9 @@ impl From<Row> for Case {
             person_id: row.person_id,
             version: row.version,
             access: Access { sealed: row.access_sealed, hash: row.access_hash },
-            role: row.role.0,
-            index_case_id: row.index_case_id,
-            last_contact_on: row.last_contact_on,
+            registered_as: row.role.0,
             previous: row.previous_case_id,
+            same_person: row.same_person_case_id,
             course: Course {
                 sex: row.sex.0,
                 age_band: row.age_band.0,
@@ -97,6 +97,8 @@ impl From<Row> for Case {
                 facility_id: row.facility_id,
                 outcome: row.outcome.0,
                 outcome_date: row.outcome_date,
+                last_contact_on: row.last_contact_on,
+                index_case_id: row.index_case_id,
                 received: row.receiving_centre.map(|centre| (centre, row.prefecture)),
             },
             responsible_centre: row.responsible_centre,
@@ -162,13 +164,13 @@ pub(super) async fn save(conn: &mut PgConnection, cases: &[Case]) -> sqlx::Resul
               outcome_date, receiving_centre, responsible_centre, prefecture, created_at, updated_at,
               role, index_case_id, last_contact_on, severity, icu, ventilator, ecmo, admission_necessity, facility_id,
               referred_to, negative_on, negative_before_on, ventilated, first_visit_date, infection_date,
-              previous_case_id)
+              previous_case_id, same_person_case_id)
          select * from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bytea[], $5::bytea[], $6::smallint[],
               $7::smallint[], $8::smallint[], $9::date[], $10::date[], $11::date[], $12::date[], $13::smallint[],
               $14::int[], $15::smallint[], $16::date[], $17::smallint[], $18::date[], $19::uuid[], $20::uuid[],
               $21::smallint[], $22::timestamptz[], $23::timestamptz[], $24::smallint[], $25::uuid[], $26::date[],
               $27::smallint[], $28::bool[], $29::bool[], $30::bool[], $31::smallint[], $32::uuid[], $33::uuid[],
-              $34::date[], $35::date[], $36::bool[], $37::date[], $38::date[], $39::uuid[])
+              $34::date[], $35::date[], $36::bool[], $37::date[], $38::date[], $39::uuid[], $40::uuid[])
          on conflict (case_id) do update
          set version = excluded.version, sex = excluded.sex, age_band = excluded.age_band,
              diagnosis_class = excluded.diagnosis_class, report_date = excluded.report_date,
@@ -183,7 +185,8 @@ pub(super) async fn save(conn: &mut PgConnection, cases: &[Case]) -> sqlx::Resul
              admission_necessity = excluded.admission_necessity, facility_id = excluded.facility_id,
              referred_to = excluded.referred_to, negative_on = excluded.negative_on,
              negative_before_on = excluded.negative_before_on, ventilated = excluded.ventilated,
-             first_visit_date = excluded.first_visit_date, infection_date = excluded.infection_date",
+             first_visit_date = excluded.first_visit_date, infection_date = excluded.infection_date,
+             same_person_case_id = excluded.same_person_case_id",
     )
     .bind(column(cases, |c| c.id))
     .bind(column(cases, |c| c.person_id))
@@ -208,9 +211,9 @@ pub(super) async fn save(conn: &mut PgConnection, cases: &[Case]) -> sqlx::Resul
     .bind(column(cases, |c| i16::from(c.prefecture)))
     .bind(column(cases, |c| c.created_at))
     .bind(column(cases, |c| c.updated_at))
-    .bind(column(cases, |c| Code(c.role)))
-    .bind(column(cases, |c| c.index_case_id))
-    .bind(column(cases, |c| c.last_contact_on))
+    .bind(column(cases, |c| Code(c.registered_as)))
+    .bind(column(cases, |c| c.course.index_case_id))
+    .bind(column(cases, |c| c.course.last_contact_on))
     .bind(column(cases, |c| Code(c.course.severity)))
     .bind(column(cases, |c| c.course.icu))
     .bind(column(cases, |c| c.course.ventilator))
@@ -224,6 +227,7 @@ pub(super) async fn save(conn: &mut PgConnection, cases: &[Case]) -> sqlx::Resul
     .bind(column(cases, |c| c.course.first_visit_date))
     .bind(column(cases, |c| c.course.infection_date))
     .bind(column(cases, |c| c.previous))
+    .bind(column(cases, |c| c.same_person))
     .execute(conn)
     .await?;
     Ok(())
@@ -235,7 +239,10 @@ pub(crate) async fn ended_of(conn: &mut PgConnection, indexes: &[Vec<u8>]) -> sq
         "select w.match_index, last.case_id
          from unnest($1::bytea[]) as w (match_index)
          cross join lateral (
-             select c.case_id from person p join cases c using (person_id)
+             select c.case_id from person p
+             cross join lateral (
+                 select case_id, outcome, created_at from cases where person_id = p.person_id offset 0
+             ) as c
              where p.match_index = w.match_index and c.outcome not in ({STILL_OPEN}, {ERROR})
              order by c.created_at desc limit 1
          ) as last"

@@ -72,24 +72,34 @@ pub(crate) async fn view(
 }
 
 /// Cases as their relations show them.
-pub(super) async fn views(
+pub(crate) async fn views(
     vault: &Vault,
     conn: &mut PgConnection,
     cases: Vec<(Case, Relations)>,
 ) -> Result<Vec<View>, Error> {
     let ids: Vec<CaseId> = cases.iter().map(|(case, _)| case.id).collect();
-    // The centre at work knows of the illness before; who only reports this one does not learn of it.
+    // The centre at work knows of another case of the person; who only reports this one does not. Where nothing is notified yet, only a
+    // centre that knows the other case: registering somebody tells nobody that the person was there before.
     let works = |relation: &Relation| matches!(relation, Relation::ResponsibleCentre | Relation::ReceivingCentre);
-    let before: Vec<CaseId> = cases
-        .iter()
-        .filter(|(_, relations)| relations.iter().any(works))
-        .filter_map(|(case, _)| case.previous)
-        .collect();
+    let others: Vec<CaseId> = cases.iter().flat_map(|(case, _)| [case.previous, case.same_person]).flatten().collect();
+    let sight = if others.is_empty() { Vec::new() } else { grants::of_cases(conn, &others).await? };
+    let knows = |case: &Case, other: CaseId| {
+        let centre = case.responsible_centre;
+        sight
+            .iter()
+            .any(|grant| grant.case_id == other && Some(grant.organisation_id) == centre && grant.until.is_none())
+    };
+    let tells = |case: &Case| case.previous.filter(|id| case.course.report_date.is_some() || knows(case, *id));
+    let before: Vec<CaseId> =
+        cases.iter().filter(|(_, relations)| relations.iter().any(works)).filter_map(|(case, _)| tells(case)).collect();
     let mut around = Around::load(conn, &ids, &before).await?;
     cases
         .into_iter()
         .map(|(case, relations)| {
-            let view = shown(vault, &case, &mut around)?;
+            let mut view = shown(vault, &case, &mut around)?;
+            if relations.iter().any(works) {
+                view.same_person_case_id = data::text(case.same_person.filter(|other| knows(&case, *other)));
+            }
             classes::mask(&view, &relations).map_err(Error::Internal)
         })
         .collect()
@@ -106,9 +116,9 @@ fn shown(vault: &Vault, case: &Case, around: &mut Around) -> Result<View, Error>
         case_id: case.id.to_string(),
         etag: case.version.to_string(),
         person,
-        role: case.role.into(),
-        index_case_id: data::text(case.index_case_id),
-        last_contact_date: data::text(case.last_contact_on),
+        role: case.role().into(),
+        index_case_id: data::text(course.index_case_id),
+        last_contact_date: data::text(course.last_contact_on),
         diagnosis_class: course.diagnosis_class.into(),
         report_date: data::text(course.report_date),
         onset_date: data::text(course.onset_date),

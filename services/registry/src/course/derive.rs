@@ -1,14 +1,14 @@
 //! The present state of a case: a pure function of the set of its facts, whatever order they were recorded in.
 
-use access::OrganisationId;
+use access::{CaseId, OrganisationId};
 use proto::registry::{
-    AdmissionNecessity, AgeBand, Authority, DayKind, DiagnosisClass, Outcome, Placement, Severity, Sex, Specimen,
-    TestResult,
+    AdmissionNecessity, AgeBand, DayKind, DiagnosisClass, Outcome, Placement, Severity, Sex, TestResult,
 };
 use time::Date;
 
-use super::model::{ClinicalState, Stay, Test};
-use crate::fact::{Answered, Content, Fact, FactId, Report, Source, standing};
+use super::model::{ClinicalState, Test};
+use super::told::{exposures, stays, tests, weighed};
+use crate::fact::{Content, Exposure, Fact, FactId, Report, Source, standing};
 
 /// What the facts of a case say together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,10 +46,11 @@ pub(crate) struct Course {
     pub outcome_date: Option<Date>,
     pub sex: Sex,
     pub age_band: AgeBand,
+    /// 最終接触日: of the latest exposure.
+    pub last_contact_on: Option<Date>,
+    /// Whom that was to, where it is known.
+    pub index_case_id: Option<CaseId>,
 }
-
-/// What a fact weighs against another about the same day.
-type Weight = (Authority, FactId);
 
 impl Course {
     /// What facts say together.
@@ -64,13 +65,25 @@ impl Course {
         course.take_stays(&stands);
         course.take_endings(&stands, &facts);
         course.take_descriptions(&stands);
+        course.take_exposures(&stands);
         course
     }
 
     /// Day 0 of release: the onset, else the first positive sample.
     pub(crate) fn day_zero(&self) -> Option<Date> {
-        let positive = self.test_result == TestResult::Positive || is_positive(self.diagnosis_class);
-        self.onset_date.or(self.test_date.filter(|_| positive))
+        self.onset_date.or(self.test_date.filter(|_| self.is_positive()))
+    }
+
+    /// 陽性者: by the last test or by what was notified.
+    pub(crate) fn is_positive(&self) -> bool {
+        self.test_result == TestResult::Positive || is_positive(self.diagnosis_class)
+    }
+
+    fn take_exposures(&mut self, facts: &[&Fact]) {
+        let exposed = exposures(facts).into_iter().max_by_key(|(weight, exposure)| (exposure.on, *weight));
+        if let Some((_, Exposure { index, on })) = exposed {
+            (self.last_contact_on, self.index_case_id) = (Some(on), index);
+        }
     }
 
     fn take_reports(&mut self, facts: &[&Fact]) {
@@ -184,87 +197,6 @@ impl Course {
         let band = said().max_by_key(|(weight, (_, band, born))| (*born, knowledge(*band), *weight));
         self.age_band = band.map(|(_, (_, band, _))| band).unwrap_or_default();
     }
-}
-
-/// The tests that facts tell of: each once, however often it was recorded. Oldest first.
-pub(crate) fn tests(facts: &[&Fact]) -> Vec<Test> {
-    numbered_tests(facts).into_iter().map(|(_, test)| test).collect()
-}
-
-/// The tests with the record of each that says most.
-pub(crate) fn numbered_tests(facts: &[&Fact]) -> Vec<(FactId, Test)> {
-    let mut told: Vec<(Weight, Test)> = weighed(facts, |content| match content {
-        Content::Test(test) => Some(*test),
-        _ => None,
-    })
-    .collect();
-    // What says most comes first, so that what says less joins it.
-    told.sort_by_key(|(weight, test)| {
-        let knows_less = (test.result == TestResult::Pending, test.specimen == Specimen::Unspecified);
-        (test.sampled_on.is_none(), test.sampled_on, knows_less, std::cmp::Reverse(*weight))
-    });
-    let mut found: Vec<(FactId, Test)> = Vec::new();
-    for ((_, id), test) in told {
-        match found.iter_mut().find(|(_, known)| known.is_same(&test)) {
-            Some((_, known)) => *known = known.with(&test),
-            None => found.push((id, test)),
-        }
-    }
-    found
-}
-
-/// The stays that facts tell of, in the order of time: the last one is the present one.
-pub(crate) fn stays(facts: &[&Fact]) -> Vec<(FactId, Stay)> {
-    let mut told: Vec<(Weight, Stay)> = weighed(facts, |content| match content {
-        Content::Stay(stay) => Some(*stay),
-        _ => None,
-    })
-    .collect();
-    told.sort_by_key(|(weight, stay)| (stay.began(), *weight));
-    told.into_iter().map(|((_, id), stay)| (id, stay)).collect()
-}
-
-/// How ill the person was, in the order of time.
-pub(crate) fn states(facts: &[&Fact]) -> Vec<(FactId, ClinicalState)> {
-    let mut told: Vec<(Weight, ClinicalState)> = weighed(facts, |content| match content {
-        Content::State(state) => Some(*state),
-        _ => None,
-    })
-    .collect();
-    told.sort_by_key(|(weight, state)| (state.on, *weight));
-    told.into_iter().map(|((_, id), state)| (id, state)).collect()
-}
-
-/// What was found at the notification, as the weightiest source says it.
-pub(crate) fn findings(facts: &[&Fact]) -> Vec<Answered> {
-    let told = weighed(facts, |content| match content {
-        Content::Findings(answers) => Some(answers.clone()),
-        _ => None,
-    });
-    told.max_by_key(|(weight, _)| *weight).map(|(_, answers)| answers).unwrap_or_default()
-}
-
-/// The hospitals that have or had the person, and the lodging that has: they see the case (治療する医療機関, 宿泊療養施設).
-pub(crate) fn facilities<'a>(facts: impl IntoIterator<Item = &'a Fact>) -> Vec<(OrganisationId, bool)> {
-    let stands = standing(facts);
-    let stays = stays(&stands);
-    let present = stays.len().saturating_sub(1);
-    let of = |(place, (_, stay)): (usize, &(FactId, Stay))| {
-        let lodging = stay.placement != Placement::Hospital;
-        let sees = !lodging || place == present;
-        stay.facility_id.filter(|_| sees).map(|facility| (facility, lodging))
-    };
-    let mut found: Vec<(OrganisationId, bool)> = stays.iter().enumerate().filter_map(of).collect();
-    found.sort_unstable();
-    found.dedup();
-    found
-}
-
-fn weighed<'a, T>(
-    facts: &'a [&'a Fact],
-    read: impl Fn(&Content) -> Option<T> + 'a,
-) -> impl Iterator<Item = (Weight, T)> + 'a {
-    facts.iter().filter_map(move |fact| Some(((fact.authority, fact.id), read(fact.content.as_ref()?)?)))
 }
 
 /// 陽性者.

@@ -15,7 +15,7 @@ pub(crate) async fn judge_admission(registry: Registry, call: Call<JudgeAdmissio
     let need = Need { necessity: data::code(request.necessity), on };
     let told = behalf::told(&registry.base, &call, request.entry.as_ref())?;
 
-    case::change_as(&registry, &call, (&request.case_id, told), case::may_record, async |change| {
+    case::change_as(&registry, &call, (&request.case_id, told), case::may_enter, async |change| {
         let recorder = Recorder::of(&call.caller, &change.held.case, &change.relations, change.now);
         let recorder = recorder.told(&mut change.tx, &change.held.case, told).await?;
         change.held.record(recorder.fact(&change.held.case, Content::Need(need)));

@@ -3,14 +3,14 @@
 
 use access::Relations;
 use chassis::{Call, Error, behalf};
-use proto::registry::{Case as View, Outcome, RecordOutcomeRequest, TransferState};
+use proto::registry::{Case as View, Outcome, RecordOutcomeRequest};
 use runtime::problem::why;
 use sqlx::PgConnection;
 use time::Date;
 
 use crate::{
     case::{self, Case},
-    fact::{Content, Fact, Recorder, standing},
+    fact::{self, Content, Fact, Recorder, standing},
     service::Registry,
     transfer,
 };
@@ -30,6 +30,10 @@ pub(crate) async fn record_outcome(registry: Registry, call: Call<RecordOutcomeR
         let fact = match same(&change.held.facts, outcome) {
             // The day may follow, and is not lost again.
             Some((held, known)) => {
+                // Another day than is known is a correction of whoever said it; a day that nobody knew is not.
+                if known.is_some() && date.is_some() && date != known {
+                    fact::may_replace(held, &recorder)?;
+                }
                 let authority = recorder.authority.max(held.authority);
                 let content = Content::Ending(outcome, date.or(known));
                 Fact { authority, ..recorder.instead(case, held, Some(content)) }
@@ -43,12 +47,11 @@ pub(crate) async fn record_outcome(registry: Registry, call: Call<RecordOutcomeR
 }
 
 /// Who once reported a case says nothing of its end after it was handed over: others look after the person.
-async fn looks_after(conn: &mut PgConnection, case: &Case, relations: &Relations) -> Result<(), Error> {
+pub(crate) async fn looks_after(conn: &mut PgConnection, case: &Case, relations: &Relations) -> Result<(), Error> {
     if relations.iter().copied().any(case::may_end) {
         return Ok(());
     }
-    let last = transfer::latest_of(conn, &[case.id]).await?.pop();
-    if last.is_some_and(|transfer| transfer.state == TransferState::Accepted) {
+    if transfer::was_handed_over(conn, case.id).await? {
         return Err(Error::Denied(why(
             "HANDED_OVER",
             "この症例は移管されています。転帰は担当保健所または治療する医療機関が登録します。",
@@ -82,13 +85,19 @@ mod tests {
     use access::CaseId;
     use proto::{
         notification::Findings,
-        registry::{CaseChanged, Outcome as Ended, RecordOutcomeRequest},
+        registry::{
+            CaseChanged, CorrectFactRequest, FactContent, Outcome as Ended, RecordOutcomeRequest, WithdrawFactRequest,
+            fact_content::Content,
+        },
     };
     use testing::{Outcome, Refused as _};
     use tonic::Code;
 
     use super::record_outcome;
-    use crate::fixture::{Scene, form, request_id};
+    use crate::{
+        fact,
+        fixture::{Scene, form, request_id},
+    };
 
     fn ended(case: CaseId, outcome: Ended, day: &str) -> RecordOutcomeRequest {
         RecordOutcomeRequest {
@@ -162,6 +171,46 @@ mod tests {
         let refused = scene.ask(&scene.physician, ended(gone, Ended::Released, ""), record_outcome).await.refused();
         assert_eq!(refused.code(), Code::PermissionDenied);
         scene.ask(&scene.tokyo_nurse, ended(gone, Ended::Released, ""), record_outcome).await?;
+
+        // Nor by what it recorded itself before: neither corrected, nor withdrawn.
+        let moved = scene.case().await?;
+        scene.offer(moved).await?;
+        scene.ask(&scene.physician, ended(moved, Ended::Unknown, ""), record_outcome).await?;
+        let facts = scene.facts(&scene.physician, moved).await?;
+        let is_ending = |content: &FactContent| matches!(content.content, Some(Content::Ending(_)));
+        let ending = facts.iter().find(|fact| fact.content.as_ref().is_some_and(is_ending)).unwrap();
+        scene.accept(moved).await?;
+        let died = proto::registry::Ending { outcome: Ended::Died.into(), outcome_date: String::new() };
+        let corrected = CorrectFactRequest {
+            request_id: request_id(),
+            case_id: moved.to_string(),
+            fact_id: ending.fact_id.clone(),
+            content: Some(FactContent { content: Some(Content::Ending(died)) }),
+            reason: "誤り".to_owned(),
+            ..CorrectFactRequest::default()
+        };
+        let withdrawn = WithdrawFactRequest {
+            request_id: request_id(),
+            case_id: moved.to_string(),
+            fact_id: ending.fact_id.clone(),
+            reason: "誤り".to_owned(),
+            ..WithdrawFactRequest::default()
+        };
+        let refused = scene.ask(&scene.physician, corrected, fact::correct).await.refused();
+        assert_eq!(refused.code(), Code::PermissionDenied);
+        let refused = scene.ask(&scene.physician, withdrawn, fact::withdraw).await.refused();
+        assert_eq!(refused.code(), Code::PermissionDenied);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn who_only_reported_a_case_moves_no_day_that_others_recorded() -> Outcome {
+        let scene = Scene::new().await?;
+        let id = scene.case().await?;
+        scene.ask(&scene.nurse, ended(id, Ended::Released, "2020-05-30"), record_outcome).await?;
+        let moved = scene.ask(&scene.physician, ended(id, Ended::Released, "2020-05-31"), record_outcome).await;
+        assert_eq!(moved.refused().code(), Code::PermissionDenied);
+        assert_eq!(scene.get(&scene.nurse, id).await?.outcome_date, "2020-05-30");
         Ok(())
     }
 }

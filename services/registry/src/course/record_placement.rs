@@ -22,7 +22,7 @@ pub(crate) async fn record_placement(registry: Registry, call: Call<RecordPlacem
         ..StayView::default()
     };
 
-    case::change_as(&registry, &call, (&request.case_id, told), case::may_record, async |change| {
+    case::change_as(&registry, &call, (&request.case_id, told), case::may_enter, async |change| {
         let stay = read_stay(&registry.base.directory, "", &given, call.today())?;
         // What is said today of today begins now, after what beds told of the same day.
         let said_at = told.at.unwrap_or(change.now);

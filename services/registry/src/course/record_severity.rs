@@ -16,7 +16,7 @@ pub(crate) async fn record_severity(registry: Registry, call: Call<RecordSeverit
     let state = read_state("state", &given, call.today())?;
     let told = behalf::told(&registry.base, &call, request.entry.as_ref())?;
 
-    case::change_as(&registry, &call, (&request.case_id, told), case::may_record, async |change| {
+    case::change_as(&registry, &call, (&request.case_id, told), case::may_enter, async |change| {
         let recorder = Recorder::of(&call.caller, &change.held.case, &change.relations, change.now);
         let recorder = recorder.told(&mut change.tx, &change.held.case, told).await?;
         change.held.record(recorder.fact(&change.held.case, Content::State(state)));
@@ -28,12 +28,21 @@ pub(crate) async fn record_severity(registry: Registry, call: Call<RecordSeverit
 #[cfg(test)]
 mod tests {
     use access::CaseId;
-    use proto::registry::{CaseChanged, ClinicalState, RecordSeverityRequest, Severity};
+    use proto::{
+        identity::Role,
+        registry::{
+            CaseChanged, ClinicalState, RecordOutcomeRequest, RecordSeverityRequest, Severity, WithdrawFactRequest,
+        },
+    };
     use testing::{Outcome, Refused as _};
     use tonic::Code;
 
     use super::record_severity;
-    use crate::fixture::{Scene, request_id};
+    use crate::{
+        course::record_outcome,
+        fact,
+        fixture::{Scene, request_id},
+    };
 
     fn ill(case: CaseId, severity: Severity, day: &str) -> RecordSeverityRequest {
         let ventilator = severity == Severity::Severe;
@@ -60,6 +69,37 @@ mod tests {
         assert_eq!((case.severity, case.clinical_states.len()), (i32::from(Severity::Severe), 2));
         let announced = scene.world.announced::<CaseChanged>().await?.pop().unwrap();
         assert!(announced.ventilator && announced.was_ventilated);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn the_prefecture_enters_and_corrects_its_own_and_nobody_elses() -> Outcome {
+        let scene = Scene::new().await?;
+        let id = scene.case().await?;
+        let coordinator = scene.prefecture.staff(Role::Coordinator);
+        let own = scene.ask(&coordinator, ill(id, Severity::Mild, "2020-05-30"), record_severity).await?;
+        assert_eq!(own.severity(), Severity::Mild);
+        let both = scene.ask(&scene.nurse, ill(id, Severity::Severe, "2020-05-31"), record_severity).await?;
+        let withdrawn = |place: usize| WithdrawFactRequest {
+            request_id: request_id(),
+            case_id: id.to_string(),
+            fact_id: both.clinical_states[place].fact_id.clone(),
+            reason: "誤り".to_owned(),
+            ..WithdrawFactRequest::default()
+        };
+        let others = scene.ask(&coordinator, withdrawn(1), fact::withdraw).await.refused();
+        assert_eq!(others.code(), Code::PermissionDenied);
+        assert_eq!(scene.ask(&coordinator, withdrawn(0), fact::withdraw).await?.clinical_states.len(), 1);
+
+        // It ends no episode, and asks for no patient's access ID.
+        let ended = RecordOutcomeRequest {
+            request_id: request_id(),
+            case_id: id.to_string(),
+            outcome: 1,
+            ..RecordOutcomeRequest::default()
+        };
+        let refused = scene.ask(&coordinator, ended, record_outcome).await.refused();
+        assert_eq!(refused.code(), Code::PermissionDenied);
         Ok(())
     }
 

@@ -18,7 +18,7 @@ pub(crate) async fn record_test(registry: Registry, call: Call<RecordTestRequest
     let pending = FactId::optional(&request.pending_fact_id)?;
     let told = behalf::told(&registry.base, &call, request.entry.as_ref())?;
 
-    case::change_as(&registry, &call, (&request.case_id, told), case::may_record, async |change| {
+    case::change_as(&registry, &call, (&request.case_id, told), case::may_enter, async |change| {
         let recorder = Recorder::of(&call.caller, &change.held.case, &change.relations, change.now);
         let recorder = recorder.told(&mut change.tx, &change.held.case, told).await?;
         let case = &change.held.case;

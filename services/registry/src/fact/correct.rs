@@ -11,16 +11,19 @@ use super::{
     store::REASON,
     view,
 };
-use crate::{case, service::Registry};
+use crate::{case, course, service::Registry};
 
 pub(crate) async fn correct(registry: Registry, call: Call<CorrectFactRequest>) -> Result<View, Error> {
     let request = &call.request;
     let id = FactId::parse(&request.fact_id)?;
 
-    case::change(&registry, &call, &request.case_id, case::may_record, async |change| {
+    case::change(&registry, &call, &request.case_id, case::may_enter, async |change| {
         let recorder = Recorder::of(&call.caller, &change.held.case, &change.relations, change.now);
         let held = counting(&change.held.facts, id)?;
         may_replace(held, &recorder)?;
+        if matches!(held.content, Some(Content::Ending(..))) {
+            course::looks_after(&mut change.tx, &change.held.case, &change.relations).await?;
+        }
         let before = held.content.as_ref().ok_or_else(withdrawn)?;
         let directory = &registry.base.directory;
         let content = view::given(directory, request.content.as_ref(), before, day_in_japan(change.now))?;
@@ -38,7 +41,7 @@ pub(crate) fn counting(facts: &[Fact], id: FactId) -> Result<&Fact, Error> {
 }
 
 /// Whether a recorder may say otherwise: the responsible centre about everything, everybody else about what they recorded themselves.
-pub(super) fn may_replace(held: &Fact, recorder: &Recorder) -> Result<(), Error> {
+pub(crate) fn may_replace(held: &Fact, recorder: &Recorder) -> Result<(), Error> {
     use proto::registry::Authority::ResponsibleCentre;
 
     let own = held.organisation.is_some() && held.organisation == recorder.organisation;

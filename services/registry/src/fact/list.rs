@@ -40,8 +40,13 @@ pub(crate) async fn list(registry: Registry, call: Call<ListFactsRequest>) -> Re
             shown_facts.push(view);
         }
     }
-    let seen: Vec<String> =
-        shown_facts.iter().filter(|fact| says_anything(fact)).map(|fact| fact.subject_fact_id.clone()).collect();
+    // The withdrawal of what stands on another page is shown, too.
+    let mut seen: Vec<String> = Vec::new();
+    for fact in facts.iter().filter(|fact| fact.content.is_some()) {
+        let view = shown(&registry.base.vault, fact, standing_of(fact))?;
+        let view = classes::mask(&view, &relations).map_err(Error::Internal)?;
+        seen.extend(says_anything(&view).then_some(view.subject_fact_id));
+    }
     shown_facts.retain(|fact| says_anything(fact) || seen.contains(&fact.subject_fact_id));
     Ok(ListFactsResponse { facts: shown_facts, next_page_token })
 }
@@ -58,6 +63,7 @@ fn says_anything(fact: &View) -> bool {
         Content::Ending(ending) => ending.encoded_len() > 0,
         Content::Description(description) => description.encoded_len() > 0,
         Content::Findings(findings) => findings.encoded_len() > 0,
+        Content::Exposure(exposure) => exposure.encoded_len() > 0,
     })
 }
 
@@ -67,7 +73,10 @@ mod tests {
     use proto::{
         identity::Role,
         options::Group,
-        registry::{JudgeAdmissionRequest, ListFactsRequest, Placement, RecordPlacementRequest, fact_content::Content},
+        registry::{
+            JudgeAdmissionRequest, ListFactsRequest, Placement, RecordPlacementRequest, WithdrawFactRequest,
+            fact_content::Content,
+        },
     };
     use testing::{Outcome, Refused as _};
     use time::Duration;
@@ -105,6 +114,41 @@ mod tests {
         }
         assert!(paged == whole);
         assert_eq!(scene.world.audited("ListFacts").await?.len(), 4);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_withdrawal_on_another_page_than_what_it_withdraws_is_listed() -> Outcome {
+        let scene = Scene::new().await?;
+        let id = scene.case().await?;
+        let judged = JudgeAdmissionRequest {
+            request_id: request_id(),
+            case_id: id.to_string(),
+            necessity: 1,
+            ..Default::default()
+        };
+        scene.ask(&scene.nurse, judged, course::judge_admission).await?;
+        let judged = scene.facts(&scene.nurse, id).await?.pop().unwrap();
+        let withdrawn = WithdrawFactRequest {
+            request_id: request_id(),
+            case_id: id.to_string(),
+            fact_id: judged.fact_id,
+            reason: "誤り".to_owned(),
+            ..WithdrawFactRequest::default()
+        };
+        scene.ask(&scene.nurse, withdrawn, crate::fact::withdraw).await?;
+        let (mut paged, mut page_token) = (Vec::new(), String::new());
+        loop {
+            let request = ListFactsRequest { case_id: id.to_string(), page_size: 1, page_token };
+            let page = scene.ask(&scene.nurse, request, list).await?;
+            paged.extend(page.facts);
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                break;
+            }
+        }
+        assert_eq!(paged.len(), 3);
+        assert!(paged[2].content.is_none() && paged[2].subject_fact_id == paged[1].subject_fact_id);
         Ok(())
     }
 

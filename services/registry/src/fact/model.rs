@@ -122,6 +122,17 @@ pub(crate) enum Content {
     Description(Sex, AgeBand, bool),
     /// What was found at the notification.
     Findings(Vec<Answered>),
+    /// 濃厚接触.
+    Exposure(Exposure),
+}
+
+/// That the person was exposed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Exposure {
+    /// The case the person was in contact with, where it is known.
+    pub index: Option<CaseId>,
+    /// 最終接触日.
+    pub on: Date,
 }
 
 /// That a case was notified.

@@ -89,7 +89,9 @@ impl Recorder {
 pub(crate) fn authority(is_responsible: bool, relations: &[Relation]) -> Authority {
     if is_responsible {
         Authority::ResponsibleCentre
-    } else if relations.iter().any(|held| matches!(held, Relation::TreatingInstitution | Relation::LodgingFacility)) {
+    } else if relations.iter().any(|held| {
+        matches!(held, Relation::TreatingInstitution | Relation::AttendingInstitution | Relation::LodgingFacility)
+    }) {
         Authority::TreatingInstitution
     } else {
         Authority::Reporter

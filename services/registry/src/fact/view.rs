@@ -1,18 +1,18 @@
 //! Facts as the contract carries them, and as they are stored.
 
-use access::{Directory, OrganisationId};
+use access::{CaseId, Directory, OrganisationId};
 use chassis::Error;
 use japan::date;
 use proto::registry::{
-    Answer, CourseDay, Description, Ending, Fact as View, FactContent, FactSource, FactStanding, Findings, Necessity,
-    Report as ReportView, fact_content::Content as Shown,
+    Answer, CourseDay, Description, Ending, Exposure as ExposureView, Fact as View, FactContent, FactSource,
+    FactStanding, Findings, Necessity, Report as ReportView, fact_content::Content as Shown,
 };
 use runtime::clock::to_proto;
 use time::Date;
 use vault::Vault;
 
 use super::{
-    model::{Answered, Content, Fact, Need, Report, Source},
+    model::{Answered, Content, Exposure, Fact, Need, Report, Source},
     store::REASON,
 };
 use crate::{
@@ -77,6 +77,10 @@ pub(super) fn content(content: &Content) -> FactContent {
         Content::Findings(answers) => {
             Shown::Findings(Findings { answers: answers.iter().cloned().map(Answer::from).collect() })
         }
+        Content::Exposure(exposure) => Shown::Exposure(ExposureView {
+            index_case_id: data::text(exposure.index),
+            last_contact_date: exposure.on.to_string(),
+        }),
     };
     FactContent { content: Some(shown) }
 }
@@ -108,6 +112,10 @@ pub(super) fn stored(message: &FactContent) -> Option<Content> {
             let answered = |answer: &Answer| Answered { item: answer.item.clone(), values: answer.values.clone() };
             Content::Findings(answers.iter().map(answered).collect())
         }
+        Shown::Exposure(exposure) => Content::Exposure(Exposure {
+            index: CaseId::parse(&exposure.index_case_id).ok(),
+            on: day(&exposure.last_contact_date)?,
+        }),
     })
 }
 
@@ -139,6 +147,12 @@ pub(super) fn given(
         }),
         Shown::Ending(Ending { outcome, outcome_date }) => {
             Content::Ending(data::code(*outcome), optional_date("content.ending.outcome_date", outcome_date, today)?)
+        }
+        Shown::Exposure(exposure) => {
+            let Content::Exposure(held) = held else { return Err(another_kind()) };
+            let on = required_date("content.exposure.last_contact_date", &exposure.last_contact_date, today)?;
+            // Another index case is another exposure: this one is withdrawn, and that one is recorded.
+            Content::Exposure(Exposure { on, ..*held })
         }
         Shown::Description(_) | Shown::Findings(_) => {
             return Err(Error::invalid(

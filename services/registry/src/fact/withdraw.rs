@@ -6,19 +6,22 @@ use runtime::problem::why;
 
 use super::{
     correct::{counting, may_replace, sealed, stands_alone},
-    model::FactId,
+    model::{Content, FactId},
     recorder::Recorder,
 };
-use crate::{case, service::Registry};
+use crate::{case, course, service::Registry};
 
 pub(crate) async fn withdraw(registry: Registry, call: Call<WithdrawFactRequest>) -> Result<View, Error> {
     let request = &call.request;
     let id = FactId::parse(&request.fact_id)?;
 
-    case::change(&registry, &call, &request.case_id, case::may_record, async |change| {
+    case::change(&registry, &call, &request.case_id, case::may_enter, async |change| {
         let recorder = Recorder::of(&call.caller, &change.held.case, &change.relations, change.now);
         let held = counting(&change.held.facts, id)?;
         may_replace(held, &recorder)?;
+        if matches!(held.content, Some(Content::Ending(..))) {
+            course::looks_after(&mut change.tx, &change.held.case, &change.relations).await?;
+        }
         if held.content.as_ref().is_some_and(|content| !stands_alone(content)) {
             return Err(Error::Precondition(why(
                 "BELONGS_TO_A_NOTIFICATION",

@@ -33,11 +33,23 @@ impl Scene {
         Ok(id)
     }
 
-    /// Notification tells of an amended form.
+    /// Notification tells of an amended form in Osaka's inbox.
     pub(crate) async fn amend(&self, id: Uuid, version: i32, reporter: Body, form: Form) -> Result<(), Failure> {
-        let amended = NotificationAmended { notification_id: id.to_string(), version };
+        self.amend_in(self.osaka, id, version, reporter, form).await
+    }
+
+    pub(crate) async fn amend_in(
+        &self,
+        centre: Body,
+        id: Uuid,
+        version: i32,
+        reporter: Body,
+        form: Form,
+    ) -> Result<(), Failure> {
+        let amended =
+            NotificationAmended { notification_id: id.to_string(), version, ..NotificationAmended::default() };
         let event = self.world.event(&amended).map_err(|error| Failure::Dead(error.to_string()))?;
-        let (key, first) = held(id, reporter, self.osaka, form);
+        let (key, first) = held(id, reporter, centre, form);
         let filed_at = Some(to_proto(NOW + Duration::minutes(version.into())));
         let form = FiledForm { version, receive_time: filed_at, ..first };
         self.world.hear_with(&self.filings(), &[event], &HashMap::from([(key, form)])).await
@@ -45,7 +57,7 @@ impl Scene {
 
     /// Notification tells that one was withdrawn.
     pub(crate) async fn withdraw(&self, id: Uuid) -> Result<(), Failure> {
-        let withdrawn = NotificationWithdrawn { notification_id: id.to_string() };
+        let withdrawn = NotificationWithdrawn { notification_id: id.to_string(), ..NotificationWithdrawn::default() };
         let event = self.world.event(&withdrawn).map_err(|error| Failure::Dead(error.to_string()))?;
         self.world.hear_with(&self.filings(), &[event], &HashMap::new()).await
     }
@@ -62,6 +74,7 @@ pub(crate) fn filed(id: Uuid, reporter: Body, centre: Body, case: Option<CaseId>
         reporter_id: reporter.id.to_string(),
         receiving_centre_id: centre.id.to_string(),
         case_id: data::text(case),
+        ..NotificationFiled::default()
     }
 }
 
@@ -75,8 +88,15 @@ pub(crate) fn held(id: Uuid, reporter: Body, centre: Body, form: Form) -> (Strin
         receiving_centre_id: centre.id.to_string(),
         reporter_id: reporter.id.to_string(),
         withdraw_time: None,
+        number: receipt_number(id),
     };
     (id.to_string(), held)
+}
+
+/// The number that notification gave a filing.
+pub(crate) fn receipt_number(id: Uuid) -> String {
+    let drawn: String = id.simple().to_string().chars().rev().take(8).collect();
+    format!("27-200601-{}", drawn.to_uppercase())
 }
 
 /// A notification for the person, in the form that notification stores.

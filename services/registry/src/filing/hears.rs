@@ -6,13 +6,19 @@ use async_trait::async_trait;
 use chassis::Base;
 use data::{Event, Failure, Projection};
 use proto::notification::{
-    BatchGetFormsRequest, FiledForm, NotificationAmended, NotificationFiled, NotificationForwarded,
-    NotificationWithdrawn, notification_internal_service_client::NotificationInternalServiceClient,
+    BatchGetFormsRequest, FiledForm, NotificationAcknowledged, NotificationAmended, NotificationFiled,
+    NotificationForwarded, NotificationWithdrawn,
+    notification_internal_service_client::NotificationInternalServiceClient,
 };
 use runtime::mesh::Channel;
 use sqlx::PgConnection;
 
-use super::{on_notification_amended, on_notification_filed, on_notification_forwarded, on_notification_withdrawn};
+use crate::duplicate;
+
+use super::{
+    on_notification_acknowledged, on_notification_amended, on_notification_filed, on_notification_forwarded,
+    on_notification_withdrawn,
+};
 
 /// Forms weigh more than the 4 MiB that tonic takes by itself, many at a time.
 const LARGEST: usize = 16 << 20;
@@ -54,10 +60,27 @@ impl Projection for Hears {
     }
 
     async fn apply(&self, tx: &mut PgConnection, events: &[Event], forms: &Self::Fetched) -> Result<(), Failure> {
-        let mut filings = Vec::new();
+        // Persons before cases, and all of them at once, as everybody who opens a case does: nobody waits in a circle.
+        let mut read = Vec::new();
         for event in events {
             if let Some(filed) = event.read::<NotificationFiled>()? {
-                filings.push(on_notification_filed::read(&self.base, &filed, &event.traceparent, forms)?);
+                read.push(on_notification_filed::read(&self.base, &filed, &event.traceparent, forms)?);
+            }
+        }
+        let persons: Vec<Vec<u8>> = read.iter().filter_map(|filing| filing.index.clone()).collect();
+        duplicate::lock_persons(tx, &persons).await?;
+
+        let (mut filings, mut read) = (Vec::new(), read.into_iter());
+        for event in events {
+            if let Some(filed) = event.read::<NotificationFiled>()? {
+                filings.extend(read.next());
+                let notification_id = filed.notification_id;
+                if forms.get(&notification_id).is_some_and(|held| held.withdraw_time.is_some()) {
+                    // Taken late: it was withdrawn since, and that may have been heard before there was a case.
+                    on_notification_filed::take(&self.base, tx, &std::mem::take(&mut filings)).await?;
+                    let withdrawn = NotificationWithdrawn { notification_id, ..NotificationWithdrawn::default() };
+                    on_notification_withdrawn::take(&self.base, tx, &withdrawn).await?;
+                }
             } else if let Some(forwarded) = event.read::<NotificationForwarded>()? {
                 // In the order of the log: what was filed before must be there.
                 on_notification_filed::take(&self.base, tx, &std::mem::take(&mut filings)).await?;
@@ -65,6 +88,9 @@ impl Projection for Hears {
             } else if let Some(amended) = event.read::<NotificationAmended>()? {
                 on_notification_filed::take(&self.base, tx, &std::mem::take(&mut filings)).await?;
                 on_notification_amended::take(&self.base, tx, &amended, forms).await?;
+            } else if let Some(acknowledged) = event.read::<NotificationAcknowledged>()? {
+                on_notification_filed::take(&self.base, tx, &std::mem::take(&mut filings)).await?;
+                on_notification_acknowledged::take(&self.base, tx, &acknowledged).await?;
             } else if let Some(withdrawn) = event.read::<NotificationWithdrawn>()? {
                 on_notification_filed::take(&self.base, tx, &std::mem::take(&mut filings)).await?;
                 on_notification_withdrawn::take(&self.base, tx, &withdrawn).await?;

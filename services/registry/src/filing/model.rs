@@ -12,6 +12,7 @@ use super::version::Version;
 use crate::{
     case::{self, Case, Grant},
     fact,
+    search::FormKeys,
 };
 
 data::id!(
@@ -42,6 +43,8 @@ pub(crate) struct Filing {
     pub person: Person,
     /// The blind index of the person.
     pub index: Option<Vec<u8>>,
+    /// By what the notification is found.
+    pub keys: FormKeys,
 }
 
 impl Case {
@@ -60,7 +63,8 @@ impl Filing {
             notification: self.notification_id,
             number: self.version,
             reporter: self.reporter,
-            authority: word_of(case, held, self.reporter),
+            // A notification of the centre's own is a notification: what a centre says of the case, it records there.
+            authority: word_of(case, held, self.reporter).min(Authority::TreatingInstitution),
             at: self.filed_at,
         }
     }
@@ -76,9 +80,14 @@ pub(super) fn word_of(case: &Case, held: &[Grant], organisation: OrganisationId)
     fact::authority(case.responsible_centre == Some(organisation), &relations)
 }
 
+/// Whether a grant lets an organisation go on with a case, by naming it or by registering the person again.
+pub(crate) fn may_go_on(grant: &Grant, organisation: OrganisationId, now: OffsetDateTime) -> bool {
+    grant.organisation_id == organisation && grant.until.is_none_or(|until| now < until) && may_name_it(grant.relation)
+}
+
 /// The relations that let an organisation file into a case by naming it. Whoever looks on, for three hours or as a former centre,
 /// does not.
-pub(super) fn may_name_it(relation: Relation) -> bool {
+fn may_name_it(relation: Relation) -> bool {
     matches!(
         relation,
         Relation::Reporter
@@ -86,6 +95,7 @@ pub(super) fn may_name_it(relation: Relation) -> bool {
             | Relation::ResponsibleCentre
             | Relation::ConsultationCentre
             | Relation::TreatingInstitution
+            | Relation::AttendingInstitution
     )
 }
 

@@ -2,12 +2,11 @@
 
 use std::collections::HashMap;
 
-use access::CaseId;
 use chassis::Base;
 use data::{Failure, outbox};
 use proto::{
     notification::{FiledForm, NotificationAmended, NotificationFiled},
-    registry::{FilingDoubt, PersonCorrected, Relation},
+    registry::{FilingDoubt, Relation},
 };
 use sqlx::PgConnection;
 
@@ -18,7 +17,7 @@ use super::{
     told::told,
     work::{to_check, unknown},
 };
-use crate::{case, fact, person};
+use crate::{case, fact, person, search};
 
 pub(super) async fn take(
     base: &Base,
@@ -28,6 +27,10 @@ pub(super) async fn take(
 ) -> Result<(), Failure> {
     let no_case = || Failure::Dead("belongs to no case".to_owned());
     let filing = version(base, event, forms)?;
+    if forms.get(&event.notification_id).is_some_and(|held| held.withdraw_time.is_some()) {
+        // It was withdrawn since: nothing of it comes back.
+        return Ok(());
+    }
     let id = store::case_of(tx, filing.notification_id).await?.ok_or_else(no_case)?;
     let mut case = case::lock_all(tx, &[id]).await?.pop().ok_or_else(no_case)?;
     let centre = base.directory.get(filing.centre).ok_or_else(unknown)?;
@@ -41,8 +44,11 @@ pub(super) async fn take(
     let after = [before.clone(), added.facts.clone()].concat();
     case.derive(&after);
     fact::insert(tx, &added.facts).await?;
-    let differs = supply(base, tx, id, &filing).await?;
-    case::save_one(tx, &case, &case::moved(&case, &before, &after)).await?;
+    search::replace_form(tx, filing.notification_id, &filing.keys).await?;
+    let differs = person::supply(&base.vault, tx, id, &filing.person).await.map_err(case::failure)?;
+    let mut grants = case::moved(&case, &before, &after);
+    grants.extend(case::prefectures(&case, &held, &base.directory));
+    case::save_one(tx, &case, &grants).await?;
 
     let doubt = if added.differs {
         Some(FilingDoubt::DiffersFromCorrection)
@@ -62,22 +68,9 @@ fn version(base: &Base, event: &NotificationAmended, forms: &HashMap<String, Fil
         notification_id: event.notification_id.clone(),
         reporter_id: held.reporter_id.clone(),
         receiving_centre_id: held.receiving_centre_id.clone(),
-        case_id: String::new(),
+        ..NotificationFiled::default()
     };
     read(base, &filed, "", forms)
-}
-
-/// What the form knows of the person and the registry does not, it learns. Tells whether the form says something else.
-async fn supply(base: &Base, tx: &mut PgConnection, case: CaseId, filing: &Filing) -> Result<bool, Failure> {
-    let Some((_, sealed)) = person::of_cases(tx, &[case]).await?.pop() else { return Ok(false) };
-    let known = person::open(&base.vault, &sealed).map_err(case::failure)?;
-    let more = person::supplied(&known, &filing.person);
-    if let Some(more) = &more {
-        let sealed = person::seal_again(&base.vault, sealed.id, more).map_err(case::failure)?;
-        person::replace(tx, &sealed).await?;
-        outbox::add(tx, &PersonCorrected { case_id: case.to_string() }).await?;
-    }
-    Ok(person::differs(more.as_ref().unwrap_or(&known), &filing.person))
 }
 
 #[cfg(test)]
@@ -87,19 +80,21 @@ mod tests {
     use access::CaseId;
     use data::Failure;
     use proto::{
-        notification::{Care, Diagnosis, Findings, Form, NotificationAmended, Severity as Graded},
+        identity::{OrganisationKind as Kind, Role},
+        notification::{Care, Diagnosis, FiledForm, Findings, Form, NotificationAmended, Severity as Graded},
         registry::{
             Case as View, CorrectFactRequest, CourseDay, DayKind, Fact, FactContent, FactStanding, FilingDoubt,
-            FilingToCheck, Outcome as Ended, Placement, Report, Severity, TestMethod, TestResult,
+            FilingToCheck, Outcome as Ended, Placement, Report, Severity, Test, TestMethod, TestResult,
             fact_content::Content,
         },
     };
-    use testing::Outcome;
+    use testing::{Outcome, Refused as _};
+    use tonic::Code;
     use uuid::Uuid;
 
     use crate::{
         fact,
-        fixture::{Scene, form, request_id},
+        fixture::{Scene, filed, form, held, request_id},
     };
 
     fn ill(onset: &str) -> Form {
@@ -108,6 +103,7 @@ mod tests {
             result: result.into(),
             sampled_date: day.to_owned(),
             specimen: 0,
+            specimen_other: String::new(),
         };
         Form {
             findings: Some(Findings {
@@ -203,6 +199,94 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_test_keeps_what_was_corrected_of_it_wherever_the_form_lists_it_now() -> Outcome {
+        let scene = Scene::new().await?;
+        let tested = |days: &[&str]| {
+            let mut form = ill("2020-05-25");
+            let findings = form.findings.as_mut().unwrap();
+            let of = |day: &&str| Diagnosis { sampled_date: (*day).to_owned(), ..findings.diagnoses[0].clone() };
+            findings.diagnoses = days.iter().map(of).collect();
+            form
+        };
+        let id = scene.file(scene.clinic, scene.osaka, None, tested(&["2020-05-28", "2020-05-30"])).await?;
+        let case = CaseId::parse(&scene.last().await?.case_id)?;
+        let negative = Test {
+            method: TestMethod::NucleicAcid.into(),
+            result: TestResult::Negative.into(),
+            sampled_date: "2020-05-28".to_owned(),
+            ..Test::default()
+        };
+        // The first one was negative: the centre rang the laboratory.
+        correct(
+            &scene,
+            case,
+            |content| matches!(content, Content::Test(test) if test.sampled_date == "2020-05-28"),
+            Content::Test(negative),
+        )
+        .await?;
+        let results = async || -> anyhow::Result<Vec<(String, TestResult)>> {
+            let tests = scene.get(&scene.nurse, case).await?.tests;
+            Ok(tests.iter().map(|test| (test.sampled_date.clone(), test.result())).collect())
+        };
+        let known = [("2020-05-28".to_owned(), TestResult::Negative), ("2020-05-30".to_owned(), TestResult::Positive)];
+        assert_eq!(results().await?, known);
+        // The other order, and one more before them: what is known of each stays its own.
+        scene.amend(id, 2, scene.clinic, tested(&["2020-05-30", "2020-05-28"])).await?;
+        assert_eq!(results().await?, known);
+        scene.amend(id, 3, scene.clinic, tested(&["2020-05-27", "2020-05-30", "2020-05-28"])).await?;
+        let first = ("2020-05-27".to_owned(), TestResult::Positive);
+        assert_eq!(results().await?, [vec![first], known.to_vec()].concat());
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_notification_of_the_centres_own_is_a_notification_and_no_correction() -> Outcome {
+        let scene = Scene::new().await?;
+        let case = scene.case().await?;
+        let id = scene.file(scene.osaka, scene.osaka, Some(case), ill("2020-05-25")).await?;
+        let day = CourseDay { kind: DayKind::Onset.into(), date: "2020-05-27".to_owned() };
+        correct(&scene, case, |content| matches!(content, Content::Day(_)), Content::Day(day)).await?;
+        scene.amend(id, 2, scene.osaka, ill("2020-05-24")).await?;
+        assert_eq!(scene.get(&scene.nurse, case).await?.onset_date, "2020-05-27", "the correction still counts");
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_notification_taken_late_that_was_withdrawn_since_counts_nothing() -> Outcome {
+        let scene = Scene::new().await?;
+        let id = Uuid::now_v7();
+        let (key, form) = held(id, scene.clinic, scene.osaka, form());
+        let form = FiledForm { withdraw_time: form.receive_time, ..form };
+        let forms = HashMap::from([(key, form)]);
+        let events = [scene.world.event(&filed(id, scene.clinic, scene.osaka, None))?];
+        scene.world.hear_with(&scene.filings(), &events, &forms).await?;
+        assert_eq!(scene.last().await?.outcome(), Ended::EnteredInError);
+        // What told of the withdrawal finds nothing more to do.
+        let versions = scene.world.announced::<proto::registry::CaseChanged>().await?.len();
+        scene.withdraw(id).await?;
+        assert_eq!(scene.world.announced::<proto::registry::CaseChanged>().await?.len(), versions);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn the_prefecture_that_counts_the_case_sees_it_when_another_report_counts() -> Outcome {
+        let scene = Scene::new().await?;
+        let capital = scene.world.body(Kind::Prefecture, 13).await?;
+        let case = scene.case().await?;
+        let (mut first, mut later) = (ill("2020-05-25"), form());
+        (first.report_date, later.report_date) = ("2020-05-30".to_owned(), "2020-06-01".to_owned());
+        let counts = scene.file(scene.clinic, scene.osaka, Some(case), first).await?;
+        scene.file(scene.clinic, scene.tokyo, Some(case), later).await?;
+        let coordinator = capital.staff(Role::Coordinator);
+        assert_eq!(scene.last().await?.prefecture, 27);
+        assert_eq!(scene.get(&coordinator, case).await.refused().code(), Code::NotFound);
+        scene.withdraw(counts).await?;
+        assert_eq!(scene.last().await?.prefecture, 13);
+        scene.get(&coordinator, case).await?;
+        Ok(())
+    }
+
+    #[tokio::test]
     async fn a_withdrawn_notification_leaves_the_counts_and_nothing_of_others() -> Outcome {
         let scene = Scene::new().await?;
         let first = scene.file(scene.clinic, scene.osaka, None, ill("2020-05-25")).await?;
@@ -284,7 +368,8 @@ mod tests {
         let id = scene.file(scene.clinic, scene.osaka, None, form()).await?;
         assert!(matches!(scene.amend(Uuid::now_v7(), 2, scene.clinic, form()).await, Err(Failure::Dead(_))));
         assert!(matches!(scene.withdraw(Uuid::now_v7()).await, Err(Failure::Dead(_))));
-        let event = scene.world.event(&NotificationAmended { notification_id: id.to_string(), version: 2 })?;
+        let amended = NotificationAmended { notification_id: id.to_string(), version: 2, ..Default::default() };
+        let event = scene.world.event(&amended)?;
         let unreadable = scene.world.hear_with(&scene.filings(), &[event], &HashMap::new()).await;
         assert!(matches!(unreadable, Err(Failure::Dead(_))));
         Ok(())

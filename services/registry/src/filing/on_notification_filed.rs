@@ -16,7 +16,7 @@ use super::{
     model::{Filing, NotificationId, person_of},
     work::Work,
 };
-use crate::{case, person};
+use crate::{case, person, search};
 
 /// Reads the event, with the form that its owner gave for it.
 pub(super) fn read(
@@ -31,9 +31,10 @@ pub(super) fn read(
     let form = held.form.clone().ok_or_else(unreadable)?;
     let filed_at = held.receive_time.as_ref().and_then(clock::from_proto).unwrap_or(base.clock.now());
     let person = person_of(form.subject.clone().unwrap_or_default());
+    let reporter = OrganisationId::parse(&filed.reporter_id).map_err(malformed)?;
     Ok(Filing {
         notification_id: NotificationId::parse(&filed.notification_id).map_err(malformed)?,
-        reporter: OrganisationId::parse(&filed.reporter_id).map_err(malformed)?,
+        reporter,
         centre: OrganisationId::parse(&filed.receiving_centre_id).map_err(malformed)?,
         // Who names no case that can be read has named none: the person decides.
         case_id: CaseId::parse(&filed.case_id).ok(),
@@ -41,6 +42,7 @@ pub(super) fn read(
         filed_at,
         traceparent: traceparent.to_owned(),
         index: person::match_index(&base.vault, &person),
+        keys: search::of_form(&base.vault, reporter, &held.number, &form),
         form,
         person,
     })
@@ -65,7 +67,7 @@ mod tests {
     use std::collections::HashMap;
 
     use access::CaseId;
-    use data::Failure;
+    use data::{Failure, Projection as _};
     use japan::access_id::AccessId;
     use proto::{
         identity::Role,
@@ -75,7 +77,7 @@ mod tests {
             RecordOutcomeRequest, RecordTestRequest, Relation, Test, TestMethod, TestResult,
         },
     };
-    use testing::{Body, Outcome, Refused as _};
+    use testing::{Body, Outcome, Refused as _, World};
     use time::Duration;
     use tonic::Code;
     use uuid::Uuid;
@@ -150,6 +152,25 @@ mod tests {
         assert_eq!(AccessId::parse(&seen.previous_access_id), AccessId::parse(&old));
         let reporter = scene.get(&scene.hospital.staff(Role::Physician), again).await?;
         assert_eq!((reporter.previous_case_id.as_str(), reporter.previous_access_id.as_str()), ("", ""));
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_filing_goes_into_the_case_that_whoever_files_knows_and_not_into_one_that_a_stranger_registered()
+    -> Outcome {
+        let scene = Scene::new().await?;
+        let known = CaseId::parse(&scene.register(&scene.physician).await?.case_id)?;
+        scene.world.clock.advance(Duration::minutes(1));
+        let stranger = scene.hospital.staff(Role::Physician);
+        let again = CaseId::parse(&scene.register(&stranger).await?.case_id)?;
+        assert_ne!(again, known);
+        scene.file(scene.clinic, scene.osaka, None, form()).await?;
+        assert_eq!(last(&scene).await?.case_id, known.to_string());
+        assert_eq!(scene.get(&stranger, again).await?.report_date, "", "nothing of it is told to the stranger");
+        assert_eq!(scene.get(&scene.physician, known).await?.report_date, "2020-06-01");
+        // Who knows neither joins the one that was notified.
+        scene.file(scene.lodging, scene.osaka, None, form()).await?;
+        assert_eq!(last(&scene).await?.case_id, known.to_string());
         Ok(())
     }
 
@@ -283,13 +304,51 @@ mod tests {
             ..RecordTestRequest::default()
         };
         scene.ask(&scene.physician, recorded, course::record_test).await?;
-        let diagnosis = |day: &str| Diagnosis { method, result, sampled_date: day.to_owned(), specimen: 0 };
+        let diagnosis = |day: &str| Diagnosis { method, result, sampled_date: day.to_owned(), ..Diagnosis::default() };
         let findings =
             Findings { diagnoses: vec![diagnosis("2020-05-30"), diagnosis("2020-05-31")], ..Findings::default() };
         scene.world.clock.advance(Duration::minutes(1));
         scene.file(scene.clinic, scene.osaka, None, Form { findings: Some(findings), ..form() }).await?;
         assert_eq!(last(&scene).await?.test_count, 2);
         assert_eq!(scene.get(&scene.nurse, id).await?.tests.len(), 2);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_thousand_filings_later_a_filing_reads_as_many_rows_as_the_first_ones() -> Outcome {
+        let scene = Scene::new().await?;
+        let mut read = Vec::new();
+        for batch in 0..20 {
+            let mut events = Vec::new();
+            let mut forms = HashMap::new();
+            for number in 0..50 {
+                let id = Uuid::now_v7();
+                let mut form = form();
+                form.subject.as_mut().unwrap().phone = format!("0905{batch:03}{number:04}");
+                events.push(scene.world.event(&filed(id, scene.clinic, scene.osaka, None))?);
+                forms.extend([held(id, scene.clinic, scene.osaka, form)]);
+            }
+            let mut tx = scene.world.base.pool.begin().await?;
+            // The server adds up what a connection did within a second.
+            let before = World::rows_read(&mut tx).await?;
+            scene.filings().apply(&mut tx, &events, &forms).await?;
+            let mut rows = World::rows_read(&mut tx).await?;
+            for (table, rows) in &mut rows {
+                *rows -= before.get(table).copied().unwrap_or_default();
+            }
+            read.push(rows);
+            tx.commit().await?;
+        }
+        // Nobody has analysed anything: the tables are as fresh as on the first day of a surge.
+        let (before, last) = (&read[9], &read[19]);
+        for (table, rows) in last {
+            let at_half = before.get(table).copied().unwrap_or_default();
+            assert!(
+                *rows <= at_half + at_half / 5,
+                "{table}: {rows}, at half {at_half}; {:?} {before:?} {last:?}",
+                read[1]
+            );
+        }
         Ok(())
     }
 

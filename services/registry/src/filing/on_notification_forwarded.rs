@@ -15,10 +15,7 @@ use super::{
     version::Version,
     work::{to_check, unknown},
 };
-use crate::{
-    case::{self, Grant},
-    fact,
-};
+use crate::{case, fact};
 
 pub(super) async fn take(base: &Base, tx: &mut PgConnection, event: &NotificationForwarded) -> Result<(), Failure> {
     let malformed = |_| Failure::Dead("carries a malformed id".to_owned());
@@ -46,8 +43,7 @@ pub(super) async fn take(base: &Base, tx: &mut PgConnection, event: &Notificatio
         let doubt = to_check(id, notification, FilingDoubt::AnotherCentre, now);
         checks.push(doubt);
     }
-    let prefecture = base.directory.prefecture(case.prefecture);
-    grants.extend(prefecture.map(|prefecture| Grant::begun(&case, prefecture, Relation::Prefecture)));
+    grants.extend(case::prefectures(&case, &held, &base.directory));
     case::save_one(tx, &case, &grants).await?;
     outbox::add_all(tx, &checks).await?;
     Ok(case::audit_heard::<NotificationForwarded>(tx, "notification", Relation::ReceivingCentre, &[id]).await?)
@@ -62,12 +58,18 @@ mod tests {
     use proto::{
         identity::OrganisationKind as Kind,
         notification::NotificationForwarded,
-        registry::{CaseChanged, FilingDoubt, FilingToCheck, Relation},
+        registry::{
+            CaseChanged, CorrectFactRequest, FactContent, FilingDoubt, FilingToCheck, Relation, Report,
+            fact_content::Content,
+        },
     };
     use testing::{Body, Outcome};
     use uuid::Uuid;
 
-    use crate::fixture::{Scene, filed, form, held, holders, request_id};
+    use crate::{
+        fact,
+        fixture::{Scene, filed, form, held, holders, request_id},
+    };
 
     fn forwarded(id: Uuid, from: Body, to: Body) -> NotificationForwarded {
         NotificationForwarded {
@@ -133,6 +135,40 @@ mod tests {
         assert_eq!(holders(&seen, Relation::NotifiedCentre), [third.id.to_string()], "it reads along");
         let checks: Vec<FilingToCheck> = scene.world.announced().await?;
         assert_eq!(checks.iter().map(FilingToCheck::doubt).collect::<Vec<_>>(), [FilingDoubt::AnotherCentre]);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn what_the_centre_corrected_of_the_report_goes_on_as_a_correction() -> Outcome {
+        let scene = Scene::new().await?;
+        let id = scene.file(scene.clinic, scene.osaka, None, form()).await?;
+        let case = CaseId::parse(&scene.last().await?.case_id)?;
+        let facts = scene.facts(&scene.nurse, case).await?;
+        let is_report = |content: &FactContent| matches!(content.content, Some(Content::Report(_)));
+        let report = Report { diagnosis_class: 2, report_date: "2020-05-31".to_owned(), ..Report::default() };
+        let corrected = CorrectFactRequest {
+            request_id: request_id(),
+            case_id: case.to_string(),
+            fact_id: facts.iter().find(|fact| fact.content.as_ref().is_some_and(is_report)).unwrap().fact_id.clone(),
+            content: Some(FactContent { content: Some(Content::Report(report)) }),
+            reason: "電話で確認".to_owned(),
+            ..CorrectFactRequest::default()
+        };
+        scene.ask(&scene.nurse, corrected, fact::correct).await?;
+        let event = scene.world.event(&forwarded(id, scene.osaka, scene.tokyo))?;
+        scene.world.hear_with(&scene.filings(), &[event], &HashMap::new()).await?;
+        let moved = scene.last().await?;
+        assert_eq!((moved.report_date.as_str(), moved.prefecture), ("2020-05-31", 13));
+
+        // The same form once more says nothing new, and nobody is asked; another day is another word than the centre's.
+        scene.amend_in(scene.tokyo, id, 2, scene.clinic, form()).await?;
+        assert!(scene.world.announced::<FilingToCheck>().await?.is_empty());
+        let mut later = form();
+        later.report_date = "2020-05-30".to_owned();
+        scene.amend_in(scene.tokyo, id, 3, scene.clinic, later).await?;
+        assert_eq!(scene.last().await?.report_date, "2020-05-31");
+        let told: Vec<FilingToCheck> = scene.world.announced().await?;
+        assert_eq!(told.iter().map(FilingToCheck::doubt).collect::<Vec<_>>(), [FilingDoubt::DiffersFromCorrection]);
         Ok(())
     }
 

@@ -23,6 +23,10 @@ pub(super) async fn take(base: &Base, tx: &mut PgConnection, event: &Notificatio
     case.step(now);
     let added = Version::again(notification, &before, now).map(|version| version.withdraw(&case, &before));
     let added = added.unwrap_or_default();
+    if added.facts.is_empty() {
+        // It says nothing any more: this was heard before.
+        return Ok(());
+    }
     let after = [before.clone(), added.facts.clone()].concat();
     case.derive(&after);
     fact::insert(tx, &added.facts).await?;
@@ -30,6 +34,9 @@ pub(super) async fn take(base: &Base, tx: &mut PgConnection, event: &Notificatio
         let doubt = to_check(id, notification, FilingDoubt::DiffersFromCorrection, now);
         outbox::add_all(tx, &[doubt]).await?;
     }
-    case::save_one(tx, &case, &case::moved(&case, &before, &after)).await?;
+    let held = case::grants_of(tx, &[id]).await?;
+    let mut grants = case::moved(&case, &before, &after);
+    grants.extend(case::prefectures(&case, &held, &base.directory));
+    case::save_one(tx, &case, &grants).await?;
     Ok(case::audit_heard::<NotificationWithdrawn>(tx, "notification", Relation::ReceivingCentre, &[id]).await?)
 }

@@ -36,7 +36,7 @@ pub(super) struct Added {
 impl Version {
     /// The notification as it speaks now, to say something else at a moment. `None` where it never said anything.
     pub(super) fn again(notification: NotificationId, held: &[Fact], at: OffsetDateTime) -> Option<Self> {
-        held.iter().find_map(|fact| match fact.source {
+        let spoken = held.iter().filter_map(|fact| match fact.source {
             Source::Notification { id, version, .. } if id == notification && fact.user.is_none() => Some(Self {
                 notification,
                 number: version,
@@ -45,14 +45,15 @@ impl Version {
                 at,
             }),
             _ => None,
-        })
+        });
+        spoken.max_by_key(|version| version.number)
     }
 
     /// What it adds to the facts of a case, where it tells all of this. Nothing, where it is known.
     pub(super) fn replace(&self, case: &Case, held: &[Fact], told: Vec<(Slot, Content)>) -> Added {
         let spoken = self.spoken(held);
         let mut told: BTreeMap<Slot, Option<Content>> =
-            told.into_iter().map(|(slot, content)| (slot, Some(content))).collect();
+            placed(&spoken, told).into_iter().map(|(slot, content)| (slot, Some(content))).collect();
         // What this version does not say any more, it takes back.
         for (slot, fact) in &spoken {
             if fact.content.is_some() {
@@ -104,11 +105,21 @@ impl Version {
         (centre, prefecture): (OrganisationId, u8),
     ) -> Vec<Fact> {
         let Some(known) = self.spoken(held).remove(&Slot::REPORT) else { return Vec::new() };
-        let counts = fact::latest(held).remove(&known.subject).unwrap_or(known);
-        let Some(Content::Report(report)) = &counts.content else { return Vec::new() };
-        let at = self.at.max(counts.recorded_at + Duration::milliseconds(1));
-        let content = Content::Report(fact::Report { centre, prefecture, ..*report });
-        vec![self.fact(case, (at, counts.authority), (Slot::REPORT, Some(content)), Some(known.subject))]
+        let here = |fact: &Fact| match &fact.content {
+            Some(Content::Report(report)) => Some(Content::Report(fact::Report { centre, prefecture, ..*report })),
+            _ => None,
+        };
+        let after = |fact: &Fact| self.at.max(fact.recorded_at + Duration::milliseconds(1));
+        let own = here(known).map(|content| {
+            self.fact(case, (after(known), known.authority), (Slot::REPORT, Some(content)), Some(known.subject))
+        });
+        // What somebody corrected stays that person's word, and goes on with it.
+        let counts = fact::latest(held).remove(&known.subject).filter(|counts| counts.id != known.id);
+        let corrected = counts.and_then(|counts| {
+            let at = after(counts);
+            Some(Fact { id: FactId::at(at), recorded_at: at, content: Some(here(counts)?), ..counts.clone() })
+        });
+        own.into_iter().chain(corrected).collect()
     }
 
     /// The last word of the notification itself on each part.
@@ -145,4 +156,42 @@ impl Version {
         let source = Source::Notification { id: self.notification, version: self.number, slot };
         recorder.about(case, id, subject.unwrap_or(id), content, source)
     }
+}
+
+/// The parts of a version in their places. A test keeps the place it had before, wherever the form lists it now: what was corrected of
+/// it must not become another test's. One that was not there before gets a place of its own.
+fn placed(spoken: &BTreeMap<Slot, &Fact>, told: Vec<(Slot, Content)>) -> Vec<(Slot, Content)> {
+    let (tests, mut parts): (Vec<_>, Vec<_>) =
+        told.into_iter().partition(|(_, content)| matches!(content, Content::Test(_)));
+    let mut free: BTreeMap<Slot, crate::course::Test> = spoken
+        .iter()
+        .filter_map(|(slot, fact)| match &fact.content {
+            Some(Content::Test(test)) => Some((*slot, *test)),
+            _ => None,
+        })
+        .collect();
+    let mut new = Vec::new();
+    for (slot, content) in tests {
+        let Content::Test(test) = &content else { continue };
+        let known = free.iter().find(|(_, held)| *held == test || held.is_same(test)).map(|(slot, _)| *slot);
+        match known {
+            Some(known) => {
+                free.remove(&known);
+                parts.push((known, content));
+            }
+            None => new.push((slot, content)),
+        }
+    }
+    // What is left over of before is another test that was put right, in the order of the form.
+    let mut left = free.into_keys();
+    let mut next = spoken.keys().chain(parts.iter().map(|(slot, _)| slot)).max().copied().unwrap_or(Slot::test(0));
+    for (slot, content) in new {
+        let place = left.next().unwrap_or_else(|| {
+            let taken = |wanted: Slot| spoken.contains_key(&wanted) || parts.iter().any(|(slot, _)| *slot == wanted);
+            next = if taken(slot) { Slot(next.0.max(Slot::test(0).0).saturating_add(1)) } else { slot };
+            next
+        });
+        parts.push((place, content));
+    }
+    parts
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use access::{CaseId, Directory};
 use data::{Failure, outbox};
-use proto::registry::{FilingDoubt, FilingToCheck, Person, PersonCorrected, Relation};
+use proto::registry::{FilingDoubt, FilingToCheck, Person, PersonCorrected};
 use runtime::clock::to_proto;
 use sqlx::PgConnection;
 use time::OffsetDateTime;
@@ -20,6 +20,7 @@ use crate::{
     case::{self, Case, Grant},
     fact::{self, Fact},
     person::{self, PersonId, SealedPerson},
+    search::FormKeys,
 };
 
 /// A person of a case that goes on.
@@ -31,8 +32,10 @@ struct Known {
 #[derive(Default)]
 pub(super) struct Work {
     cases: HashMap<CaseId, Case>,
-    /// By blind index: the person's open case.
-    open: HashMap<Vec<u8>, CaseId>,
+    /// By blind index: the person's open cases, the one that a filing joins before others first.
+    open: HashMap<Vec<u8>, Vec<CaseId>>,
+    /// Named cases that were joined, and where they go on.
+    joined: HashMap<CaseId, CaseId>,
     /// By blind index: the person's last episode that ended.
     ended: HashMap<Vec<u8>, CaseId>,
     /// Relations by case, those that ended too.
@@ -47,21 +50,26 @@ pub(super) struct Work {
     touched: Vec<CaseId>,
     versions: Vec<case::Version>,
     grants: Vec<Grant>,
-    links: Vec<(NotificationId, CaseId)>,
+    links: Vec<(NotificationId, CaseId, FormKeys)>,
     checks: Vec<FilingToCheck>,
 }
 
 impl Work {
     pub(super) async fn load(tx: &mut PgConnection, vault: &Vault, filings: &[Filing]) -> Result<Self, Failure> {
         let indexes: Vec<Vec<u8>> = filings.iter().filter_map(|filing| filing.index.clone()).collect();
-        let open: HashMap<Vec<u8>, CaseId> = store::open_cases(tx, &indexes).await?.into_iter().collect();
+        let mut open: HashMap<Vec<u8>, Vec<CaseId>> = HashMap::new();
+        for (index, case) in store::open_cases(tx, &indexes).await? {
+            open.entry(index).or_default().push(case);
+        }
         let ended: HashMap<Vec<u8>, CaseId> = case::ended_of(tx, &indexes).await?.into_iter().collect();
         let named: Vec<CaseId> = filings.iter().filter_map(|filing| filing.case_id).collect();
-        let mut ids: Vec<CaseId> = named.iter().chain(open.values()).copied().collect();
+        let joined: HashMap<CaseId, CaseId> = store::joined_into(tx, &named).await?.into_iter().collect();
+        let mut ids: Vec<CaseId> =
+            named.iter().chain(open.values().flatten()).chain(joined.values()).copied().collect();
         ids.sort_unstable();
         ids.dedup();
         if ids.is_empty() {
-            return Ok(Self { open, ended, ..Self::default() });
+            return Ok(Self { open, joined, ended, ..Self::default() });
         }
 
         let cases = case::lock_all(tx, &ids).await?.into_iter().map(|case| (case.id, case)).collect();
@@ -81,7 +89,7 @@ impl Work {
         for fact in fact::of_cases(tx, &ids).await? {
             facts.entry(fact.case_id).or_default().push(fact);
         }
-        Ok(Self { cases, open, ended, held, known, facts, ..Self::default() })
+        Ok(Self { cases, open, joined, ended, held, known, facts, ..Self::default() })
     }
 
     /// Takes one filing into account: its case, found or opened, goes one version on.
@@ -97,9 +105,11 @@ impl Work {
         let filer = directory.get(filing.reporter).ok_or_else(unknown)?;
         let told = told(filing, filer.kind, centre.prefecture)?;
 
-        let named = filing.case_id.map(|id| self.named(id, filing, now));
+        // What was joined into another case is that case.
+        let goes_on = |id: CaseId| self.joined.get(&id).copied().unwrap_or(id);
+        let named = filing.case_id.map(goes_on).map(|id| self.named(id, filing, now));
         let mut doubt = named.and_then(Result::err);
-        let case_id = match named.and_then(Result::ok).or_else(|| self.matched(filing)) {
+        let case_id = match named.and_then(Result::ok).or_else(|| self.matched(filing, now)) {
             Some(id) => id,
             None => self.open_case(vault, filing, now)?,
         };
@@ -109,7 +119,8 @@ impl Work {
         let held = self.held.get(&case_id).map(Vec::as_slice).unwrap_or_default();
         let facts = self.facts.entry(case_id).or_default();
 
-        case.step(if case.version == 0 { case.created_at } else { now });
+        let is_new = case.version == 0;
+        case.step(if is_new { case.created_at } else { now });
         let before = facts.clone();
         facts.extend(filing.speaks(case, held).replace(case, &before, told).facts);
         case.derive(facts);
@@ -122,16 +133,18 @@ impl Work {
         }
         doubt = doubt.or(Some(FilingDoubt::PersonDiffers).filter(|_| differs));
         self.grants.extend(case::moved(case, &before, facts));
-        self.grants.push(model::filed_by(case, held, filing.reporter, filer.kind));
+        // Who did not know of the case sees it once the centre has accepted the notification.
+        if is_new || held.iter().any(|grant| model::may_go_on(grant, filing.reporter, now)) {
+            self.grants.push(model::filed_by(case, held, filing.reporter, filer.kind));
+        }
         // The centre's own relations last: it may be the filer, too.
         self.grants.extend(model::reached(case, filing.centre));
-        let prefecture = directory.prefecture(case.prefecture);
-        self.grants.extend(prefecture.map(|prefecture| Grant::begun(case, prefecture, Relation::Prefecture)));
+        self.grants.extend(case::prefectures(case, held, directory));
         self.versions.push(case::Version { case: case.clone(), traceparent: filing.traceparent.clone() });
         if !self.touched.contains(&case_id) {
             self.touched.push(case_id);
         }
-        self.links.push((filing.notification_id, case_id));
+        self.links.push((filing.notification_id, case_id, filing.keys.clone()));
         self.checks.extend(doubt.map(|doubt| to_check(case_id, filing.notification_id, doubt, now)));
         Ok(())
     }
@@ -156,11 +169,7 @@ impl Work {
     /// The case that a filing names, where the filer may file into it and the form is about its person. A filing is decided as a
     /// call would be: by relations in force, and by no others.
     fn named(&self, id: CaseId, filing: &Filing, now: OffsetDateTime) -> Result<CaseId, FilingDoubt> {
-        let may = |grant: &Grant| {
-            grant.organisation_id == filing.reporter
-                && grant.until.is_none_or(|until| now < until)
-                && model::may_name_it(grant.relation)
-        };
+        let may = |grant: &Grant| model::may_go_on(grant, filing.reporter, now);
         let related = self.cases.contains_key(&id) && self.held.get(&id).is_some_and(|held| held.iter().any(may));
         if !related {
             return Err(FilingDoubt::NotRelated);
@@ -169,10 +178,15 @@ impl Work {
         if agrees { Ok(id) } else { Err(FilingDoubt::AnotherPerson) }
     }
 
-    /// The open case of the person, found by the blind index.
-    fn matched(&self, filing: &Filing) -> Option<CaseId> {
-        let id = self.open.get(filing.index.as_ref()?)?;
-        self.cases.get(id).is_some_and(Case::is_open).then_some(*id)
+    /// The open case of the person, found by the blind index: the one that whoever files knows, before those of others.
+    fn matched(&self, filing: &Filing, now: OffsetDateTime) -> Option<CaseId> {
+        let open = self.open.get(filing.index.as_ref()?)?;
+        let is_open = |id: &&CaseId| self.cases.get(id).is_some_and(Case::is_open);
+        let knows = |id: &&CaseId| {
+            let held = self.held.get(id).map(Vec::as_slice).unwrap_or_default();
+            held.iter().any(|grant| model::may_go_on(grant, filing.reporter, now))
+        };
+        open.iter().filter(is_open).find(knows).or_else(|| open.iter().find(is_open)).copied()
     }
 
     fn open_case(&mut self, vault: &Vault, filing: &Filing, now: OffsetDateTime) -> Result<CaseId, Failure> {
@@ -185,7 +199,7 @@ impl Work {
         self.known.insert(id, Known { id: new.id, person: filing.person.clone() });
         self.persons.push(new);
         if let Some(index) = &filing.index {
-            self.open.insert(index.clone(), id);
+            self.open.entry(index.clone()).or_default().push(id);
         }
         Ok(id)
     }

@@ -9,6 +9,7 @@ use super::{
     model::{PersonId, match_key},
     store::{MATCH, PARTICULARS, SealedPerson},
 };
+use crate::search;
 
 /// A new person, ready to be stored.
 pub(crate) fn seal_new(vault: &Vault, person: &Person) -> Result<SealedPerson, Error> {
@@ -17,7 +18,7 @@ pub(crate) fn seal_new(vault: &Vault, person: &Person) -> Result<SealedPerson, E
 
 pub(crate) fn seal(vault: &Vault, id: PersonId, person: &Person) -> Result<SealedPerson, Error> {
     let sealed = vault.seal(PARTICULARS, id.uuid().as_bytes(), &person.encode_to_vec())?;
-    Ok(SealedPerson { id, sealed, match_index: match_index(vault, person) })
+    Ok(SealedPerson { id, sealed, match_index: match_index(vault, person), keys: search::of_person(vault, person) })
 }
 
 /// The particulars of a person.

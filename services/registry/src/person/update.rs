@@ -2,7 +2,7 @@
 
 use chassis::{Call, Error};
 use data::outbox;
-use proto::registry::{Case as View, PersonCorrected, Relation, UpdatePersonRequest};
+use proto::registry::{Case as View, FilingDoubt, PersonCorrected, Relation, UpdatePersonRequest};
 use runtime::clock::day_in_japan;
 
 use super::{
@@ -11,7 +11,7 @@ use super::{
     store,
 };
 use crate::{
-    case,
+    case, duplicate,
     fact::{self, Fact, Recorder},
     service::Registry,
 };
@@ -25,7 +25,18 @@ pub(crate) async fn update(registry: Registry, call: Call<UpdatePersonRequest>) 
         let (id, today) = (change.held.case.id, day_in_japan(change.now));
         let (_, held) = store::of_cases(&mut change.tx, &[id]).await?.pop().ok_or(Error::NotFound("case"))?;
         let person = corrected(&open(vault, &held)?, &given, &mask, today)?;
-        store::replace(&mut change.tx, &seal(vault, held.id, &person)?).await?;
+        let sealed = seal(vault, held.id, &person)?;
+        if sealed.match_index != held.match_index {
+            // Whoever this turns out to be may have a case already.
+            let known = duplicate::open_of(&mut change.tx, sealed.match_index.as_deref()).await?;
+            if let Some(known) = known.iter().find(|known| known.id != id) {
+                let at = known.whom_to_ask(&change.held.case);
+                change.held.case.same_person = Some(known.id);
+                let check = duplicate::to_look_at(at, FilingDoubt::RegisteredTwice, change.now);
+                outbox::add(&mut change.tx, &check).await?;
+            }
+        }
+        store::replace(&mut change.tx, &sealed).await?;
 
         let case = &change.held.case;
         let on = case.course.diagnosis_date.or(case.course.report_date).unwrap_or(today);
@@ -48,7 +59,7 @@ pub(crate) async fn update(registry: Registry, call: Call<UpdatePersonRequest>) 
 
 /// Who treats a person writes about the stay, not about who the person is.
 fn may_correct(relation: Relation) -> bool {
-    case::may_record(relation) && relation != Relation::TreatingInstitution
+    case::may_record(relation) && !matches!(relation, Relation::TreatingInstitution | Relation::AttendingInstitution)
 }
 
 #[cfg(test)]
@@ -59,7 +70,7 @@ mod tests {
         beds::{AdmissionState, Capability},
         identity::Role,
         options::Group,
-        registry::{AgeBand, CaseChanged, Person, PersonCorrected, UpdatePersonRequest},
+        registry::{AgeBand, CaseChanged, FilingDoubt, FilingToCheck, Person, PersonCorrected, UpdatePersonRequest},
     };
     use testing::{Outcome, Refused as _};
     use tonic::Code;
@@ -134,6 +145,19 @@ mod tests {
         assert!(corrected.person == Some(new));
         let announced = scene.world.announced::<CaseChanged>().await?.pop().unwrap();
         assert_eq!((announced.age_band, announced.sex), (i32::from(AgeBand::AgeBand20s), 2));
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn whoever_a_correction_makes_of_a_person_may_be_known_already() -> Outcome {
+        let scene = Scene::new().await?;
+        scene.case().await?;
+        let other = scene.case().await?;
+        let same = Person { phone: "09010000000".to_owned(), ..Person::default() };
+        scene.ask(&scene.nurse, correction(other, &["phone"], same), update).await?;
+        let asked: Vec<FilingToCheck> = scene.world.announced().await?;
+        let asked: Vec<_> = asked.iter().map(|check| (check.doubt(), check.case_id.clone())).collect();
+        assert_eq!(asked, [(FilingDoubt::RegisteredTwice, other.to_string())]);
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! Which required items (◎) are still empty, as far as a case has come.
 
-use proto::registry::{Case as View, DiagnosisClass, MissingItem, Outcome, Placement, Relation, Severity, TestResult};
+use proto::registry::{Case as View, DiagnosisClass, MissingItem, Outcome, Placement, Severity, TestResult};
 
 use super::definitions::{self, Item, When};
 
@@ -61,8 +61,8 @@ fn kept(view: &View, place: &str) -> Option<bool> {
         "person.phone" => !person.phone.is_empty(),
         "person.mail" => !person.mail.is_empty(),
         "age_band" => view.age_band != 0,
-        "grants" => view.grants.iter().any(|grant| grant.relation() == Relation::ReceivingCentre),
-        "report_date" => !view.report_date.is_empty(),
+        // A report has always reached a centre.
+        "grants" | "report_date" => !view.report_date.is_empty(),
         "tests" => !view.tests.is_empty(),
         "tests.result" => told().next().is_some(),
         "tests.result_date" => told().all(|test| !test.result_date.is_empty()),

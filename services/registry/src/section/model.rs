@@ -63,6 +63,7 @@ fn read(directory: &Directory, item: &Item, value: &str, today: Date) -> Result<
         }
         ItemType::Phone => phone::normalise(value),
         ItemType::Organisation => centre(directory, value, today),
+        ItemType::Institution => institution(directory, value, today),
         ItemType::DatedTexts => value.split_once(char::is_whitespace).and_then(|(date, text)| {
             let text = Some(text.trim()).filter(|text| !text.is_empty() && text.chars().count() <= LONGEST)?;
             Some(format!("{} {text}", day(date)?))
@@ -75,6 +76,10 @@ fn read(directory: &Directory, item: &Item, value: &str, today: Date) -> Result<
         ItemType::Number => ("数字で入力してください", "must be a whole number"),
         ItemType::Choice | ItemType::Choices => ("選択肢から選んでください", "must be one of the choices"),
         ItemType::Phone => ("電話番号で入力してください", "must be a telephone number"),
+        ItemType::Institution => (
+            "利用中の医療機関または1000文字以内の名称で入力してください",
+            "must be an institution of the directory that is open, or a name of at most 1000 characters",
+        ),
         ItemType::Organisation => {
             ("登録されている保健所を指定してください", "must be a health centre of the directory")
         }
@@ -88,6 +93,15 @@ fn read(directory: &Directory, item: &Item, value: &str, today: Date) -> Result<
 fn centre(directory: &Directory, id: &str, today: Date) -> Option<String> {
     let fits = |kind| matches!(kind, Kind::HealthCentre | Kind::City);
     directory.addressee(id, fits, today).map(|entry| entry.id.to_string())
+}
+
+/// By its id, or by its name where the directory does not have it.
+fn institution(directory: &Directory, value: &str, today: Date) -> Option<String> {
+    if OrganisationId::parse(value).is_err() {
+        return Some(value.to_owned()).filter(|name| name.chars().count() <= LONGEST);
+    }
+    let fits = |kind| matches!(kind, Kind::Clinic | Kind::Hospital);
+    directory.addressee(value, fits, today).map(|entry| entry.id.to_string())
 }
 
 /// The organisation that an answer names.

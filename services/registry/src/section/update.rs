@@ -1,6 +1,9 @@
 //! `UpdateSection`: the answers of a section are others from now on; those before are kept.
 
-use access::policy;
+use access::{
+    OrganisationId,
+    policy::{self, Sight},
+};
 use chassis::{Call, Error, behalf};
 use prost::Message as _;
 use proto::{
@@ -20,8 +23,13 @@ use crate::{
     service::Registry,
 };
 
-/// 居住地の保健所: whoever is named reads along.
-const RESIDENCE_CENTRE: &str = "residence_centre";
+/// Who is named in these answers has a relation to the case, from then on and as long as it is named: 居住地の保健所 reads along;
+/// フォローアップ担当 and かかりつけ treat the person.
+const NAMED: [(&str, Relation); 3] = [
+    ("residence_centre", Relation::ResidenceCentre),
+    ("followup_institution", Relation::AttendingInstitution),
+    ("family_institution", Relation::AttendingInstitution),
+];
 
 pub(crate) async fn update(registry: Registry, call: Call<UpdateSectionRequest>) -> Result<View, Error> {
     let (base, request) = (&registry.base, &call.request);
@@ -29,7 +37,7 @@ pub(crate) async fn update(registry: Registry, call: Call<UpdateSectionRequest>)
     let answers = model::check(&base.directory, section, &request.answers, call.today()).map_err(Error::Invalid)?;
     let told = behalf::told(base, &call, request.entry.as_ref())?;
 
-    case::change_as(&registry, &call, (&request.case_id, told), case::may_record, async |change| {
+    case::change_as(&registry, &call, (&request.case_id, told), case::may_enter, async |change| {
         may_write(section, &change.relations)?;
         let id = change.held.case.id;
         let held = store::of_cases(&mut change.tx, &[id]).await?;
@@ -39,9 +47,12 @@ pub(crate) async fn update(registry: Registry, call: Call<UpdateSectionRequest>)
             return Err(Error::StaleEtag);
         }
 
+        let others = held.as_ref().is_some_and(|held| held.organisation != call.caller.organisation_id);
         let before = held.map(|held| opened(&base.vault, &held)).transpose()?.unwrap_or_default().answers;
         let Locked { case, grants, .. } = &mut change.held;
-        grants.extend(residence(case, &before, &answers));
+        let named = named(case, &before, &answers);
+        may_replace(&change.relations, !named.is_empty(), others)?;
+        grants.extend(named);
         let plain = Findings { answers: answers.clone() }.encode_to_vec();
         let stored = Stored {
             case_id: id,
@@ -67,7 +78,9 @@ fn no_such_section() -> Error {
 fn may_write(section: &Section, relations: &access::Relations) -> Result<(), Error> {
     let group = section.group();
     let followed = matches!(group, Group::Followup | Group::Identity | Group::Unspecified);
-    let writes = relations.iter().any(|relation| policy::writes(*relation, group));
+    // Who would not see what is there does not replace it.
+    let full = |relation: &Relation| policy::sight(*relation, group) == Sight::Full;
+    let writes = relations.iter().any(|relation| policy::writes(*relation, group) && full(relation));
     if writes && !followed && !relations.hidden().hides(group) {
         return Ok(());
     }
@@ -78,15 +91,41 @@ fn may_write(section: &Section, relations: &access::Relations) -> Result<(), Err
     )))
 }
 
-/// What naming another centre of the residence does to the relations.
-fn residence(case: &Case, before: &[Answer], after: &[Answer]) -> Vec<Grant> {
-    let (before, after) = (model::organisation(before, RESIDENCE_CENTRE), model::organisation(after, RESIDENCE_CENTRE));
-    if before == after {
-        return Vec::new();
+/// What naming others does to the relations.
+fn named(case: &Case, before: &[Answer], after: &[Answer]) -> Vec<Grant> {
+    let all = |answers: &[Answer]| -> Vec<(OrganisationId, Relation)> {
+        let of = |(item, relation): &(&str, Relation)| Some((model::organisation(answers, item)?, *relation));
+        NAMED.iter().filter_map(of).collect()
+    };
+    let (before, after) = (all(before), all(after));
+    let ended = before.iter().filter(|held| !after.contains(held));
+    let ended = ended.map(|(organisation, relation)| Grant::ended(case, *organisation, *relation));
+    let begun = after.iter().filter(|given| !before.contains(given));
+    let begun = begun.map(|(organisation, relation)| Grant::begun(case, *organisation, *relation));
+    ended.chain(begun).collect()
+}
+
+/// Whom a case is shown to is for the centre at work to say; a prefecture replaces nobody else's answers.
+fn may_replace(relations: &access::Relations, changes_sight: bool, others: bool) -> Result<(), Error> {
+    let works = |relation: &Relation| matches!(relation, Relation::ResponsibleCentre | Relation::ReceivingCentre);
+    if relations.iter().any(works) {
+        return Ok(());
     }
-    let ended = before.map(|centre| Grant::ended(case, centre, Relation::ResidenceCentre));
-    let begun = after.map(|centre| Grant::begun(case, centre, Relation::ResidenceCentre));
-    ended.into_iter().chain(begun).collect()
+    if changes_sight {
+        return Err(Error::Denied(why(
+            "CENTRE_NAMES_THEM",
+            "症例を閲覧できる機関の指定は、担当保健所が行います。",
+            "Naming an institution that then sees the case is for the centre at work.",
+        )));
+    }
+    if others && relations.iter().all(|relation| *relation == Relation::Prefecture) {
+        return Err(Error::Denied(why(
+            "RECORDED_BY_OTHERS",
+            "他の機関が記入した区分です。",
+            "Another organisation has filled in this section.",
+        )));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -193,6 +232,49 @@ mod tests {
         assert_eq!(refused.code(), Code::PermissionDenied, "it reads");
         write(&scene, &scene.nurse, named(&[])).await?;
         assert_eq!(scene.get(&scene.tokyo_nurse, id).await.refused().code(), Code::NotFound);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn who_is_named_for_follow_up_or_as_family_doctor_sees_the_case_as_long_as_it_is_named() -> Outcome {
+        let scene = Scene::new().await?;
+        let id = scene.case().await?;
+        let carers = |answers: &[Answer]| section(id, "carers", answers);
+        let (hospital, doctor) = (scene.hospital.id.to_string(), scene.hospital.staff(Role::Physician));
+        let by = |item: &str| carers(&[answer(item, &[&hospital]), answer("emergency_institution", &["救急病院"])]);
+        for item in ["followup_institution", "family_institution"] {
+            let case = write(&scene, &scene.nurse, by(item)).await?;
+            assert_eq!(holders(&case, Relation::AttendingInstitution), std::slice::from_ref(&hospital));
+            scene.get(&doctor, id).await?;
+        }
+        write(&scene, &scene.nurse, carers(&[answer("family_institution", &["やまだ医院"])])).await?;
+        assert_eq!(scene.get(&doctor, id).await.refused().code(), Code::NotFound, "a name is nobody's relation");
+
+        // Where the person lies, the ward sees the case, whoever is named beside it.
+        let placed = proto::registry::RecordPlacementRequest {
+            request_id: request_id(),
+            case_id: id.to_string(),
+            placement: proto::registry::Placement::Hospital.into(),
+            since_date: "2020-06-01".to_owned(),
+            facility_id: hospital.clone(),
+            ..proto::registry::RecordPlacementRequest::default()
+        };
+        scene.ask(&scene.nurse, placed, crate::course::record_placement).await?;
+        write(&scene, &scene.nurse, by("followup_institution")).await?;
+        write(&scene, &scene.nurse, carers(&[])).await?;
+        scene.get(&doctor, id).await?;
+
+        // Neither the prefecture nor who reported the case says who sees it, and the prefecture replaces nobody's answers.
+        let coordinator = scene.prefecture.staff(Role::Coordinator);
+        for caller in [&coordinator, &scene.physician] {
+            let refused = write(&scene, caller, by("followup_institution")).await.refused();
+            assert_eq!(refused.code(), Code::PermissionDenied);
+        }
+        let emptied = write(&scene, &coordinator, section(id, "background", &[])).await.refused();
+        assert_eq!(emptied.code(), Code::PermissionDenied, "it sees no answers of exposure");
+        write(&scene, &scene.nurse, section(id, "carers", &[answer("emergency_institution", &["救急病院"])])).await?;
+        let emptied = write(&scene, &coordinator, section(id, "carers", &[])).await.refused();
+        assert_eq!(emptied.code(), Code::PermissionDenied);
         Ok(())
     }
 

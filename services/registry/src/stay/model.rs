@@ -27,6 +27,18 @@ pub(crate) struct Admission {
     pub destination: Destination,
     /// The patient lies in another bed already, which tells of it.
     pub moved_on: bool,
+    /// As of when.
+    pub at: OffsetDateTime,
+    pub entered: Entered,
+}
+
+/// Who entered it: the facility, or whom it told (代行入力).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Entered {
+    /// Whom the facility told.
+    pub by: Option<OrganisationId>,
+    pub channel: Channel,
+    pub told_at: Option<OffsetDateTime>,
     pub at: OffsetDateTime,
 }
 
@@ -60,16 +72,18 @@ impl Admission {
     }
 
     fn fact(&self, case: &Case, content: Content) -> Fact {
+        // The word of the facility counts as its own, whoever types it in.
+        let Entered { by, channel, told_at, at } = self.entered;
         let recorder = Recorder {
-            organisation: Some(self.facility),
+            organisation: by.or(Some(self.facility)),
             user: None,
-            on_behalf_of: None,
-            channel: Channel::Unspecified,
-            told_at: None,
+            on_behalf_of: by.map(|_| self.facility),
+            channel,
+            told_at,
             authority: Authority::TreatingInstitution,
-            at: self.at,
+            at,
         };
-        let id = FactId::at(self.at);
+        let id = FactId::at(at);
         recorder.about(case, id, id, Some(content), Source::Admission(self.id))
     }
 

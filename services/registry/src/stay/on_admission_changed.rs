@@ -8,7 +8,7 @@ use runtime::clock;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::model::Admission;
+use super::model::{Admission, Entered};
 use crate::{
     case,
     course::Stay,
@@ -55,7 +55,7 @@ async fn take(tx: &mut PgConnection, changed: &AdmissionChanged) -> Result<(), F
     let there = |stay: &Stay| stay.facility_id == Some(admission.facility);
     let was_there = before.iter().any(|fact| matches!(&fact.content, Some(Content::Stay(stay)) if there(stay)));
 
-    case.step(admission.at);
+    case.step(admission.entered.at);
     let new: Vec<Fact> = admission.facts(&case).into_iter().map(|fact| fact.following(&before)).collect();
     let after = [before.clone(), new.clone()].concat();
     case.derive(&after);
@@ -77,7 +77,14 @@ fn read(changed: &AdmissionChanged) -> Result<Option<(CaseId, Admission)>, Failu
         return Ok(None);
     }
     let malformed = |_| Failure::Dead("carries a malformed id".to_owned());
-    let at = changed.change_time.as_ref().and_then(clock::from_proto);
+    let moment = |time: Option<&_>| time.and_then(clock::from_proto);
+    let at = moment(changed.change_time.as_ref()).ok_or_else(|| Failure::Dead("carries no moment".to_owned()))?;
+    let entered = Entered {
+        by: OrganisationId::parse(&changed.entered_by_id).ok(),
+        channel: data::code(changed.channel),
+        told_at: moment(changed.told_time.as_ref()),
+        at: moment(changed.entry_time.as_ref()).unwrap_or(at),
+    };
     let admission = Admission {
         id: Uuid::try_parse(&changed.admission_id).map_err(|_| Failure::Dead("carries a malformed id".to_owned()))?,
         state,
@@ -85,7 +92,8 @@ fn read(changed: &AdmissionChanged) -> Result<Option<(CaseId, Admission)>, Failu
         facility: OrganisationId::parse(&changed.facility_id).map_err(malformed)?,
         destination: data::code(changed.destination),
         moved_on: changed.moved_on,
-        at: at.ok_or_else(|| Failure::Dead("carries no moment".to_owned()))?,
+        at,
+        entered,
     };
     Ok(Some((CaseId::parse(&changed.case_id).map_err(malformed)?, admission)))
 }
@@ -97,9 +105,11 @@ mod tests {
     use proto::{
         beds::{AdmissionChanged, AdmissionState as State, Capability, Destination},
         identity::Role,
-        registry::{CaseChanged, Outcome as Ended, Placement, Relation},
+        registry::{Authority, CaseChanged, Channel, Outcome as Ended, Placement, Relation},
     };
-    use testing::{Outcome, Refused as _};
+    use runtime::clock::to_proto;
+    use testing::{NOW, Outcome, Refused as _};
+    use time::Duration;
     use tonic::Code;
 
     use super::Hears;
@@ -136,6 +146,32 @@ mod tests {
         let case = scene.get(&ward, id).await?;
         assert_eq!((case.placement, case.stays.len()), (i32::from(Placement::Home), 2), "and goes on writing");
         assert_eq!(scene.world.audited("admission.changed").await?.len(), 3);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn what_a_facility_told_somebody_is_its_word_with_both_names_as_of_when_it_was_told() -> Outcome {
+        let scene = Scene::new().await?;
+        let id = scene.case().await?;
+        let told_time = Some(to_proto(NOW - Duration::hours(5)));
+        let arrived = AdmissionChanged {
+            entered_by_id: scene.osaka.id.to_string(),
+            channel: Channel::Telephone.into(),
+            told_time,
+            change_time: told_time,
+            entry_time: Some(to_proto(NOW)),
+            ..told(id, scene.hospital, State::Arrived, Capability::General)
+        };
+        scene.world.hear(&Hears, &arrived).await?;
+        let stay = scene.get(&scene.nurse, id).await?.stays.pop().unwrap();
+        assert_eq!((stay.since_date.as_str(), stay.since_time_of_day.as_str()), ("2020-06-01", "09:00"));
+        let fact = scene.facts(&scene.nurse, id).await?.pop().unwrap();
+        assert_eq!(
+            (&fact.organisation_id, &fact.on_behalf_of_id),
+            (&scene.osaka.id.to_string(), &scene.hospital.id.to_string())
+        );
+        assert_eq!((fact.channel(), fact.authority()), (Channel::Telephone, Authority::TreatingInstitution));
+        assert_eq!((fact.told_time, fact.record_time), (told_time, Some(to_proto(NOW))));
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! A grant: a dated relation of an organisation to a case.
 
-use access::{CaseId, OrganisationId, UserId, cases};
-use proto::registry::{Grant as View, Relation};
+use access::{CaseId, Directory, OrganisationId, UserId, cases};
+use proto::registry::{Grant as View, Placement, Relation, Severity};
 use runtime::clock::to_proto;
 use time::OffsetDateTime;
 
@@ -51,4 +51,44 @@ impl From<Grant> for View {
             user_id: data::text(Some(grant.user_id).filter(|user| *user != UserId::NIL)),
         }
     }
+}
+
+/// Which part of an organisation's list is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Filter {
+    /// Unspecified: any.
+    pub relation: Relation,
+    pub state: State,
+    /// Not before this moment.
+    pub since: Option<OffsetDateTime>,
+}
+
+/// Open cases are looked at where they are and how ill the person is; what has ended lies nowhere.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum State {
+    Any,
+    Ended,
+    /// Unspecified: wherever, however ill.
+    Open(Placement, Severity),
+}
+
+/// What the prefectures of a case get: the one that counts it and the one of the responsible centre see it. One that the person left by
+/// a hand-over does not come back by a filing.
+pub(crate) fn prefectures(case: &Case, held: &[Grant], directory: &Directory) -> Vec<Grant> {
+    let responsible = case.responsible_centre.and_then(|id| directory.get(id)).map(|entry| entry.prefecture);
+    let relation = |organisation: OrganisationId| {
+        held.iter().find(|grant| grant.organisation_id == organisation && grant.relation == Relation::Prefecture)
+    };
+    let mut begun: Vec<Grant> = Vec::new();
+    for number in [Some(case.prefecture), responsible].into_iter().flatten() {
+        let Some(prefecture) = directory.prefecture(number) else { continue };
+        let (sees, left) = match relation(prefecture) {
+            Some(grant) => (grant.until.is_none(), grant.until.is_some() && responsible.is_some_and(|id| id != number)),
+            None => (false, false),
+        };
+        if !sees && !left && begun.iter().all(|grant| grant.organisation_id != prefecture) {
+            begun.push(Grant::begun(case, prefecture, Relation::Prefecture));
+        }
+    }
+    begun
 }

@@ -1,14 +1,16 @@
+use access::CaseId;
 use proptest::{collection::vec, prelude::*, sample::Index};
 use proto::registry::{AdmissionNecessity, Authority, Outcome};
 use time::{Date, Time};
+use uuid::Uuid;
 
 use super::{
-    Course, facilities,
+    Course,
     tests::{by, centre, fact, instead, may},
 };
 use crate::{
-    course::{ClinicalState, Stay, Test},
-    fact::{Content, Fact, Need, Report},
+    course::{ClinicalState, Stay, Test, facilities},
+    fact::{Content, Exposure, Fact, Need, Report},
 };
 
 fn authorities() -> impl Strategy<Value = Authority> {
@@ -65,6 +67,10 @@ fn contents() -> impl Strategy<Value = Content> {
         (code(2), days()).prop_map(|(necessity, on): (AdmissionNecessity, Date)| Content::Need(Need { necessity, on })),
         (code(4), optional()).prop_map(|(outcome, on)| Content::Ending(outcome, on)),
         (code(3), code(14), any::<bool>()).prop_map(|(sex, band, born)| Content::Description(sex, band, born)),
+        (proptest::option::of(0_u128..3), days()).prop_map(|(index, on)| {
+            let index = index.map(|index| CaseId::from(Uuid::from_u128(index)));
+            Content::Exposure(Exposure { index, on })
+        }),
     ]
 }
 

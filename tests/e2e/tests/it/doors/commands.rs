@@ -3,12 +3,14 @@
 use std::{os::unix::fs::PermissionsExt as _, path::Path, process::Command, time::Duration};
 
 use anyhow::Context as _;
-use e2e::{World, eventually, figures, file, filing, form, person, program};
+use e2e::{World, eventually, figures, file, filing, form, person, program, register};
 use proto::{
     identity::Role,
-    notification::{Form, GetNotificationRequest, Receipt},
+    notification::{Form, GetNotificationRequest, GetReceiptPlaceRequest, Receipt, ReceiptPlace},
     statistics::{Dimension, QueryCasesRequest},
 };
+use runtime::Clock;
+use time::format_description::well_known::Rfc3339;
 
 use crate::Outcome;
 
@@ -47,6 +49,46 @@ async fn exit_codes_mean_something_and_the_session_is_its_owners() -> Outcome {
     assert!(complaint.contains("form.report_date"), "{complaint}");
     assert_eq!(ctl(&world, &session, &["sign-out"])?.0, 0);
     assert_eq!(ctl(&world, &session, &["inbox"])?.0, 3);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_desk_lists_its_cases_and_finds_one_by_what_it_types() -> Outcome {
+    let world = World::shared()?;
+    let clinic = world.at_work("clinic", Role::Physician).await?;
+    let somebody = person();
+    let case = register(&clinic, somebody.clone()).await?;
+    let session = world.stack.run.join("ctl-desk.session");
+    assert_eq!(ctl(&world, &session, &["sign-in", "clinic-clerk", "--demo"])?.0, 0);
+    let since = (Clock::system().now() - time::Duration::minutes(10)).format(&Rfc3339)?;
+    let wanted = ["cases", "list", "--open", "--relation", "reporter", "--since", &since];
+    let (code, listed, told) = ctl(&world, &session, &wanted)?;
+    assert!(code == 0 && listed.contains(&case.case_id), "{told}");
+    assert_eq!(ctl(&world, &session, &["cases", "list", "--placement", "nowhere"])?.0, 2);
+
+    // What is looked for comes by standard input.
+    let find = |by: &str, typed: String| -> anyhow::Result<(i32, String)> {
+        let input = world.stack.run.join("looked-for.txt");
+        std::fs::write(&input, typed)?;
+        let done = program("hersysctl")?
+            .args(["cases", "find", by])
+            .env("HERSYS_STACK", world.stack.run.join("stack.json"))
+            .env("HERSYS_SESSION", &session)
+            .stdin(std::fs::File::open(&input)?)
+            .output()?;
+        Ok((done.status.code().unwrap_or(-1), String::from_utf8_lossy(&done.stdout).into_owned()))
+    };
+    for (by, typed) in [
+        ("phone", somebody.phone.clone()),
+        ("access-id", case.access_id.clone()),
+        ("name", format!("{}\nS55.1.31\n", somebody.name_kana)),
+    ] {
+        let (code, found) = find(by, typed)?;
+        assert!(code == 0 && found.contains(&case.case_id) && found.contains(&somebody.name_kanji), "{by}");
+    }
+    let (code, found) = find("receipt", "27-200601-00000000".to_owned())?;
+    assert_eq!((code, found.as_str()), (0, "nothing on your list\n"));
+    assert_eq!(find("phone", "12".to_owned())?.0, 5, "refused input");
     Ok(())
 }
 
@@ -93,6 +135,49 @@ async fn a_receipt_is_proved_without_asking_anybody() -> Outcome {
         (Receipt { signature: format!("{}A", receipt.signature), ..receipt.clone() }, &stored, "signature"),
     ] {
         let (code, told) = verify(&receipt, form)?;
+        assert!(code == 5 && told.contains(why), "{code} {told}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_place_of_a_filing_in_the_trail_is_proved_without_asking_anybody() -> Outcome {
+    let world = World::shared()?;
+    let clinic = world.at_work("clinic", Role::Physician).await?;
+    let receipt = file(&clinic, filing(form(&person()))).await?;
+    let session = world.stack.run.join("ctl-no-one.session");
+    let (_, keys, _) = ctl(&world, &session, &["receipts", "keys"])?;
+    let keys_file = world.stack.run.join("place-keys.json").to_string_lossy().into_owned();
+    std::fs::write(&keys_file, keys)?;
+
+    let ask = async || -> anyhow::Result<ReceiptPlace> {
+        let notification_id = receipt.notification_id.clone();
+        let request = clinic.request(GetReceiptPlaceRequest { notification_id, version: 1 });
+        Ok(clinic.filing().get_receipt_place(request).await?.into_inner())
+    };
+    eventually("the filing is sealed", Duration::from_secs(20), || async { Ok(ask().await?.place > 0) }).await?;
+    let place = ask().await?;
+
+    let receipt_file = written(&world, "placed.json", &receipt, "hersys.notification.v1.Receipt")?;
+    let verify = |place: &ReceiptPlace| -> anyhow::Result<(i32, String)> {
+        let place = written(&world, "place.json", place, "hersys.notification.v1.ReceiptPlace")?;
+        let done = program("hersysctl")?
+            .args(["receipts", "verify", &receipt_file, "--place", &place, "--keys", &keys_file])
+            .env("HERSYS_STACK", "/nowhere/stack.json")
+            .output()?;
+        let told = [done.stdout, done.stderr].concat();
+        Ok((done.status.code().unwrap_or(-1), String::from_utf8_lossy(&told).into_owned()))
+    };
+    let (code, told) = verify(&place)?;
+    let here = format!("place {} of the audit trail: the row holds", place.place);
+    assert!(code == 0 && told.contains(&here) && told.contains("signed in with two factors"), "{told}");
+
+    let mut forged = place.clone();
+    forged.row.iter_mut().for_each(|row| row.user_id = receipt.notification_id.clone());
+    for (place, why) in
+        [(forged, "not the one that was sealed"), (ReceiptPlace { version: 2, ..place }, "another filing")]
+    {
+        let (code, told) = verify(&place)?;
         assert!(code == 5 && told.contains(why), "{code} {told}");
     }
     Ok(())

@@ -1,10 +1,11 @@
 //! REST and gRPC-Web at the gateway, as web frontends and other systems use them.
 
+use anyhow::Context as _;
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
 use client::Client;
-use e2e::{World, file, filing, form, person, register, request_id};
+use e2e::{World, eventually, file, filing, form, person, register, request_id};
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -134,6 +135,74 @@ async fn errors_are_google_rpc_status_under_the_fitting_http_status() -> Outcome
     Ok(())
 }
 
+/// The lines of a stream.
+struct Lines {
+    body: Incoming,
+    buffer: Vec<u8>,
+}
+
+impl Lines {
+    async fn next(&mut self) -> anyhow::Result<Value> {
+        loop {
+            if let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.buffer.drain(..=end).collect();
+                return Ok(serde_json::from_slice(&line)?);
+            }
+            let frame = tokio::time::timeout(Duration::from_secs(10), self.body.frame())
+                .await?
+                .context("the stream goes on")??;
+            self.buffer.extend_from_slice(frame.data_ref().map(Bytes::as_ref).unwrap_or_default());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_case_is_found_by_what_is_read_out_and_watched_by_rest() -> Outcome {
+    let world = World::shared()?;
+    let clinic = world.at_work("clinic", Role::Physician).await?;
+    let nurse = world.at_work("osaka-city-centre", Role::Nurse).await?;
+    let elsewhere = world.at_work("minato-centre", Role::Nurse).await?;
+    let somebody = person();
+    let receipt = file(&clinic, filing(form(&somebody))).await?;
+    let search = |who, key: Value| call(who, "POST", "/v1/cases:search", Some(key));
+    let by_receipt = || json!({ "receiptNumber": receipt.number.replace('-', "−") });
+    eventually("the registry has taken the filing", Duration::from_secs(10), || async {
+        let (status, found) = search(&nurse, by_receipt()).await?;
+        assert_eq!(status, 200, "{found}");
+        Ok(found["cases"].as_array().is_some_and(|cases| cases.len() == 1))
+    })
+    .await?;
+    let (_, found) = search(&nurse, by_receipt()).await?;
+    assert_eq!(found["cases"][0]["nameKanji"], somebody.name_kanji.as_str());
+    for key in [
+        json!({ "phone": format!("+81{}", somebody.phone.trim_start_matches('0')) }),
+        json!({ "name": { "kana": somebody.name_kana, "birthDate": "昭和55年1月31日" } }),
+    ] {
+        assert_eq!(search(&nurse, key.clone()).await?.1["cases"], found["cases"]);
+        let (status, nothing) = search(&elsewhere, key).await?;
+        assert_eq!((status, nothing), (StatusCode::OK, json!({})), "others find nothing");
+    }
+    let (status, told) = search(&nurse, json!({})).await?;
+    assert_eq!((status, fault(&told)), (StatusCode::BAD_REQUEST, "key"));
+
+    let id = found["cases"][0]["caseId"].as_str().unwrap_or_default().to_owned();
+    let response = send(&nurse, "GET", &format!("/v1/cases/{id}:watch"), None).await?;
+    assert_eq!(response.status(), 200);
+    let mut lines = Lines { body: response.into_body(), buffer: Vec::new() };
+    assert_eq!(lines.next().await?, json!({}), "the watch stands");
+    let judged = json!({ "requestId": request_id(), "necessity": "ADMISSION_NECESSITY_NEEDED" });
+    let (status, seen) = call(&nurse, "POST", &format!("/v1/cases/{id}:judgeAdmission"), Some(judged)).await?;
+    assert_eq!(status, 200, "{seen}");
+    loop {
+        let news = lines.next().await?;
+        if news["etag"] == seen["etag"] {
+            assert_eq!(news["parts"], json!(["CASE_PART_COURSE"]));
+            assert!(!news.to_string().contains(&somebody.name_kanji));
+            return Ok(());
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_stream_comes_as_ndjson_line_by_line() -> Outcome {
     let world = World::shared()?;
@@ -144,23 +213,11 @@ async fn a_stream_comes_as_ndjson_line_by_line() -> Outcome {
         (response.status().as_u16(), &response.headers()["content-type"]),
         (200, &"application/x-ndjson".parse()?)
     );
-    let mut body = response.into_body();
-    let mut buffer = Vec::new();
-    let mut line = async || {
-        loop {
-            if let Some(end) = buffer.iter().position(|byte| *byte == b'\n') {
-                let line: Vec<u8> = buffer.drain(..=end).collect();
-                return Ok::<Value, anyhow::Error>(serde_json::from_slice(&line)?);
-            }
-            let frame =
-                tokio::time::timeout(Duration::from_secs(10), body.frame()).await?.expect("the stream goes on")?;
-            buffer.extend_from_slice(frame.data_ref().map(Bytes::as_ref).unwrap_or_default());
-        }
-    };
-    assert_eq!(line().await?, json!({}), "the watch stands");
+    let mut lines = Lines { body: response.into_body(), buffer: Vec::new() };
+    assert_eq!(lines.next().await?, json!({}), "the watch stands");
     let receipt = file(&clinic, filing(form(&person()))).await?;
     loop {
-        let arrived = line().await?;
+        let arrived = lines.next().await?;
         let ids = arrived["notifications"].as_array().cloned().unwrap_or_default();
         if ids.iter().any(|n| n["notificationId"] == receipt.notification_id.as_str()) {
             break;
@@ -168,7 +225,7 @@ async fn a_stream_comes_as_ndjson_line_by_line() -> Outcome {
     }
     nurse.sessions().sign_out(nurse.request(proto::identity::SignOutRequest {})).await?;
     loop {
-        let last = line().await?;
+        let last = lines.next().await?;
         if !last["error"].is_null() {
             assert_eq!(last["error"]["code"], 16, "the session is over, and the stream says so");
             return Ok(());

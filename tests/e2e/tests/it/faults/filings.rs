@@ -12,6 +12,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use client::patiently;
 use e2e::{World, eventually, figures, filing, form, person};
+use futures::future::join_all;
 use proto::{identity::Role, statistics::QueryCasesRequest};
 use tokio::{
     sync::{Mutex, Semaphore},
@@ -34,6 +35,11 @@ pub(super) struct Storm {
 impl Storm {
     /// Starts filing, as many clinics would: each asks again until it has its receipt.
     pub(super) async fn start(world: &World, count: usize, at_once: usize) -> anyhow::Result<Self> {
+        Self::start_times(world, count, at_once, 1).await
+    }
+
+    /// The same, and each filing is sent so many times at once, as an impatient client does.
+    pub(super) async fn start_times(world: &World, count: usize, at_once: usize, times: usize) -> anyhow::Result<Self> {
         let clinic = world.at_work("clinic", Role::Physician).await?;
         let (acknowledged, done) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicUsize::new(0)));
         let slots = Arc::new(Semaphore::new(at_once));
@@ -44,14 +50,20 @@ impl Storm {
             let request = filing(form(&person()));
             tasks.spawn(async move {
                 let Ok(_slot) = slots.acquire().await else { return };
-                let answer = patiently(|| {
-                    let (mut filing, request) = (clinic.filing(), clinic.request(request.clone()));
-                    async move { filing.file_notification(request).await }
-                })
-                .await;
-                if let Ok(receipt) = answer {
-                    acknowledged.lock().await.push(receipt.notification_id);
-                }
+                let file = || {
+                    patiently(|| {
+                        let (mut filing, request) = (clinic.filing(), clinic.request(request.clone()));
+                        async move { filing.file_notification(request).await }
+                    })
+                };
+                let mut receipts: Vec<String> = join_all((0..times).map(|_| file()))
+                    .await
+                    .into_iter()
+                    .filter_map(|answer| answer.ok().map(|receipt| receipt.notification_id))
+                    .collect();
+                // However often it was sent, it was filed once. A second receipt would be one too many in the count.
+                receipts.dedup();
+                acknowledged.lock().await.extend(receipts);
                 done.fetch_add(1, Ordering::AcqRel);
             });
         }

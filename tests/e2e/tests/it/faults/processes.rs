@@ -30,11 +30,11 @@ const VICTIMS: &[&str] =
     &["notification", "registry", "followup", "statistics", "beds", "gateway", "identity", "nats", "postgres"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn killing_any_process_under_load_loses_nothing_that_was_acknowledged() -> Outcome {
-    let (filings, people, rounds) = amount((440, 30, 3), (2_000, 120, 6));
+async fn killing_any_process_under_load_loses_nothing_that_was_acknowledged_however_often_it_was_sent() -> Outcome {
+    let (filings, people, rounds) = amount((440, 30, 3), (10_000, 120, 6));
     let mut world = World::private().await?;
     let care = Care::start(&world, people, rounds).await?;
-    let storm = Storm::start(&world, filings, 24).await?;
+    let storm = Storm::start_times(&world, filings, 24, 3).await?;
     for (turn, victim) in VICTIMS.iter().enumerate() {
         let share = |of: usize| (turn + 1) * of / (VICTIMS.len() + 2);
         storm.reaches(share(filings)).await.with_context(|| format!("filings before {victim}"))?;

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use client::Client;
-use e2e::{Refused as _, World, eventually, patient, person, register, request_id};
+use e2e::{Refused as _, World, eventually, file, filing, form, patient, person, register, request_id};
 use proto::{
     identity::Role,
+    notification::{AcknowledgeNotificationRequest, GetNotificationRequest, Notification},
     registry::{
         AcceptTransferRequest, AdmissionNecessity, Case, DeclineTransferRequest, Entry, GetCaseRequest,
         JudgeAdmissionRequest, ListCasesRequest, OfferTransferRequest, RecordTestRequest, ReferCaseRequest,
@@ -159,4 +160,63 @@ async fn a_hand_over_has_one_responsible_centre_at_every_moment() -> Outcome {
         Ok(plan.owner_organisation_id == taken.responsible_centre_id)
     })
     .await
+}
+
+async fn form_of(who: &Client, notification_id: &str) -> Result<Notification, Status> {
+    let request = GetNotificationRequest { notification_id: notification_id.to_owned() };
+    who.filing().get_notification(who.request(request)).await.map(tonic::Response::into_inner)
+}
+
+#[tokio::test]
+async fn a_form_is_judged_by_its_case_also_where_the_copy_of_the_case_is_missing() -> Outcome {
+    let world = World::shared()?;
+    let clinic = world.at_work("clinic", Role::Physician).await?;
+    let osaka = world.at_work("osaka-city-centre", Role::Nurse).await?;
+    let minato = world.at_work("minato-centre", Role::Nurse).await?;
+    let third = world.at_work("ibaraki-centre", Role::Nurse).await?;
+    let id = file(&clinic, filing(form(&person()))).await?.notification_id;
+    eventually("the case is known", SOON, || async { Ok(!form_of(&osaka, &id).await?.case_id.is_empty()) }).await?;
+    let case_id = form_of(&osaka, &id).await?.case_id;
+
+    let offer = OfferTransferRequest {
+        request_id: request_id(),
+        case_id: case_id.clone(),
+        etag: String::new(),
+        to_centre_id: world.organisation("minato-centre")?,
+        reason: "東京の実家へ移動".to_owned(),
+    };
+    osaka.transfers().offer_transfer(osaka.request(offer)).await?;
+    let yes = AcceptTransferRequest { request_id: request_id(), case_id: case_id.clone(), etag: String::new() };
+    minato.transfers().accept_transfer(minato.request(yes)).await?;
+
+    let version = async |database: &str, table: &str| -> anyhow::Result<i64> {
+        let mut sql = world.sql(database).await?;
+        let select = format!("select version from {table} where case_id = $1::uuid");
+        Ok(sqlx::query_scalar(sqlx::AssertSqlSafe(select)).bind(&case_id).fetch_one(&mut sql).await?)
+    };
+    // Nothing that is on its way brings an older copy back.
+    eventually("the hand-over is heard", SOON, || async {
+        Ok(version("notification", "case_copy").await? == version("registry", "cases").await?)
+    })
+    .await?;
+
+    let mut sql = world.sql("notification").await?;
+    let mut forget = async || -> anyhow::Result<()> {
+        let forget = sqlx::query("delete from case_copy where case_id = $1::uuid").bind(&case_id);
+        forget.execute(&mut sql).await?;
+        Ok(())
+    };
+    // It lies in the old centre's inbox, and is not its work any more.
+    forget().await?;
+    assert_eq!(form_of(&osaka, &id).await?.case_id, case_id, "it reads on");
+    forget().await?;
+    let accept =
+        AcknowledgeNotificationRequest { request_id: request_id(), notification_id: id.clone(), etag: String::new() };
+    let refused = osaka.inbox().acknowledge_notification(osaka.request(accept.clone())).await.refused();
+    assert_eq!(refused.code(), Code::PermissionDenied);
+    forget().await?;
+    assert_eq!(form_of(&third, &id).await.refused().code(), Code::NotFound);
+    forget().await?;
+    minato.inbox().acknowledge_notification(minato.request(accept)).await?;
+    Ok(())
 }

@@ -1,6 +1,6 @@
 //! What the chart says of the mesh, against what the code does.
 
-use std::{collections::BTreeSet, fs};
+use std::{collections::BTreeSet, fs, path::PathBuf};
 
 use anyhow::Context as _;
 use devstack::nats::LISTENS_TO;
@@ -22,6 +22,35 @@ fn the_calls_of_the_chart_are_those_of_the_code() -> Outcome {
         }
     }
     assert_eq!(told, made());
+    Ok(())
+}
+
+/// Whose log a service listens to: who else there is (identity), and what its projections say.
+fn heard_by(service: &str) -> anyhow::Result<BTreeSet<String>> {
+    let mut folders = vec![PathBuf::from(format!("{}/../../services/{service}/src", env!("CARGO_MANIFEST_DIR")))];
+    let mut heard = BTreeSet::from(["identity".to_owned()]);
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let text = fs::read_to_string(&path)?;
+            let sources = text.split("fn source(&self) -> &'static str {").skip(1);
+            let named = |rest: &str| Some(rest.trim_start().strip_prefix('"')?.split('"').next()?.to_owned());
+            heard.extend(sources.filter_map(named));
+        }
+    }
+    Ok(heard)
+}
+
+#[test]
+fn every_service_may_hear_whom_it_listens_to() -> Outcome {
+    for (listener, sources) in LISTENS_TO {
+        let allowed: BTreeSet<String> = sources.iter().map(|source| (*source).to_owned()).collect();
+        assert_eq!(allowed, heard_by(listener)?, "{listener}: nats.rs, and the bus refuses the rest");
+    }
     Ok(())
 }
 

@@ -14,6 +14,7 @@ use proto::{
         Contract, ContractScope, CreateContractRequest, CreateServiceAccountRequest, ListSessionsRequest,
         NameProxyRequest, Role, name_proxy_request::Contact,
     },
+    notification::SaveDraftRequest,
     registry::ListFactsRequest,
 };
 use serde_json::{Value, json};
@@ -59,6 +60,9 @@ async fn nothing_of_another_tenant_exists_whatever_id_is_put_into_whatever_reque
     let (_, user) = world.staff_with_id("osaka-city-centre", Role::Clerk).await?;
     let case = patient(&clinic, &nurse).await?;
     let notification = file(&clinic, filing(form(&person()))).await?.notification_id;
+    let draft =
+        SaveDraftRequest { request_id: request_id(), form: Some(form(&person())), ..SaveDraftRequest::default() };
+    let draft = clinic.drafts().save_draft(clinic.request(draft)).await?.into_inner().draft_id;
     let admission = RequestAdmissionRequest {
         request_id: request_id(),
         case_id: case.clone(),
@@ -152,6 +156,12 @@ async fn nothing_of_another_tenant_exists_whatever_id_is_put_into_whatever_reque
             json!({ "request_id": id(), "case_id": c(), "institution_id": world.organisation("clinic-tokyo")? }),
         ),
         (
+            "RecordExposure",
+            json!({ "request_id": id(), "case_id": c(), "exposure": { "last_contact_date": "2020-06-01" } }),
+        ),
+        ("ListContacts", json!({ "case_id": c() })),
+        ("JoinCase", json!({ "request_id": id(), "case_id": c(), "into_case_id": Uuid::now_v7().to_string() })),
+        (
             "OfferTransfer",
             json!({ "request_id": id(), "case_id": c(), "to_centre_id": third_centre, "reason": "移動" }),
         ),
@@ -173,6 +183,9 @@ async fn nothing_of_another_tenant_exists_whatever_id_is_put_into_whatever_reque
         ("AmendNotification", json!({ "request_id": id(), "notification_id": notification, "form": amended })),
         ("WithdrawNotification", json!({ "request_id": id(), "notification_id": notification, "reason": "誤り" })),
         ("ListVersions", json!({ "notification_id": notification })),
+        ("SaveDraft", json!({ "request_id": id(), "draft_id": draft, "form": amended })),
+        ("GetDraft", json!({ "draft_id": draft })),
+        ("DiscardDraft", json!({ "request_id": id(), "draft_id": draft })),
         ("GetAccessId", json!({ "case_id": c() })),
         ("ListFacts", json!({ "case_id": c() })),
         (
@@ -191,6 +204,8 @@ async fn nothing_of_another_tenant_exists_whatever_id_is_put_into_whatever_reque
         ("AdjustPlan", json!({ "request_id": id(), "case_id": c(), "times_of_day": ["09:00"] })),
         ("ListWorklist", json!({ "for_organisation_id": centre })),
         ("AcknowledgeAlert", json!({ "request_id": id(), "alert_id": alert })),
+        ("AssignTask", json!({ "request_id": id(), "task_id": alert })),
+        ("CompleteTask", json!({ "request_id": id(), "task_id": alert })),
         ("RecordContactAttempt", json!({ "request_id": id(), "case_id": c(), "reached": true, "channel": 1 })),
         (
             "RecordCareVisit",
