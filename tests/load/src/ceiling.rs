@@ -60,8 +60,8 @@ async fn commit_until(pool: PgPool, until: Instant) -> anyhow::Result<u32> {
         sqlx::query(
             "insert into raw_notification
                  (notification_id, number, state, form_sealed, form_version, missing, reporter_id, receiving_centre,
-                  prefecture, salt, content_hash, received_at, arrived_at, filed_at, channel)
-             values ($1, $2, 1, $3, '2020-05-13', '{}', $4, $4, 27, $5, $5, now(), now(), now(), 0)",
+                  prefecture, salt, content_hash, received_at, arrived_at, filed_at, channel, placed_at, counted_by)
+             values ($1, $2, 1, $3, '2020-05-13', '{}', $4, $4, 27, $5, $5, now(), now(), now(), 0, now(), $4)",
         )
         .bind(id)
         .bind(id.to_string())

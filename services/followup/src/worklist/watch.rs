@@ -96,7 +96,7 @@ mod tests {
         let known = scene.known();
         let case = scene.hear(&known).await?;
         let alert = scene.alarm(case).await?.alert_id;
-        scene.world.clock.advance(time::Duration::hours(1));
+        scene.world.clock.advance(time::Duration::seconds(30));
         let watch = |who| worklist::watch(&scene.followup, from(who, WatchWorklistRequest {}));
         let (mut here, mut there) = (watch(&scene.nurse)?.into_inner(), watch(&scene.stranger)?.into_inner());
         let next = async |watch: &mut Stream<WatchWorklistResponse>| {
@@ -106,7 +106,7 @@ mod tests {
         let (old, none): (Vec<String>, Vec<String>) = (next(&mut here).await?, next(&mut there).await?);
         assert!(old.is_empty() && none.is_empty());
 
-        // The same case again, then another centre looks after the person: the alert is an hour old, and news there only.
+        // The same case again, then another centre looks after the person: the alert is older than the watch, and news there only.
         scene.hear(&known).await?;
         let mut shared = known.clone();
         shared.grants.push(grant(scene.other_centre, Relation::ReceivingCentre));

@@ -62,7 +62,12 @@ impl Item {
 
     /// Whether the version of this name has it.
     pub(super) fn is_on(&self, version: Date) -> bool {
-        self.since.is_none_or(|since| since.0 <= version) && self.until.is_none_or(|until| version < until.0)
+        self.has_begun(version) && self.until.is_none_or(|until| version < until.0)
+    }
+
+    /// Whether the version of this name has it, or one before had.
+    pub(super) fn has_begun(&self, version: Date) -> bool {
+        self.since.is_none_or(|since| since.0 <= version)
     }
 }
 

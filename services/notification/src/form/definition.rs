@@ -58,7 +58,8 @@ fn shown(item: &Item, version: &FormVersion, purpose: Purpose) -> Option<FormIte
     let (demand, asked_of) = demanded(&item.number, version, purpose);
     let group = item.number.split('.').next().unwrap_or_default();
     let is_asked_for = demand != Demand::Unspecified || version.demand(purpose, group) != Demand::Unspecified;
-    (item.is_on(version.effective_from()) || is_asked_for).then(|| FormItem {
+    let day = version.effective_from();
+    (item.is_on(day) || is_asked_for && item.has_begun(day)).then(|| FormItem {
         number: item.number.clone(),
         ja: item.ja.clone(),
         en: item.en.clone(),

@@ -38,7 +38,8 @@ fn heard_by(service: &str) -> anyhow::Result<BTreeSet<String>> {
             }
             let text = fs::read_to_string(&path)?;
             let sources = text.split("fn source(&self) -> &'static str {").skip(1);
-            let named = |rest: &str| Some(rest.trim_start().strip_prefix('"')?.split('"').next()?.to_owned());
+            // A literal, or a constant of that name.
+            let named = |rest: &str| Some(rest.split_whitespace().next()?.trim_matches('"').to_lowercase());
             heard.extend(sources.filter_map(named));
         }
     }

@@ -160,6 +160,10 @@ async fn nothing_of_another_tenant_exists_whatever_id_is_put_into_whatever_reque
             json!({ "request_id": id(), "case_id": c(), "exposure": { "last_contact_date": "2020-06-01" } }),
         ),
         ("ListContacts", json!({ "case_id": c() })),
+        ("WatchCase", json!({ "case_id": c() })),
+        ("SearchCases", json!({ "phone": "09012345678", "for_organisation_id": centre })),
+        ("AssignNotification", json!({ "request_id": id(), "notification_id": notification })),
+        ("GetReceiptPlace", json!({ "notification_id": notification })),
         ("JoinCase", json!({ "request_id": id(), "case_id": c(), "into_case_id": Uuid::now_v7().to_string() })),
         (
             "OfferTransfer",
@@ -279,7 +283,8 @@ async fn nothing_of_another_tenant_exists_whatever_id_is_put_into_whatever_reque
 
     // A request with an id that is not among these fails here before it ships.
     let tried: BTreeSet<&str> = requests.iter().map(|(method, _)| *method).collect();
-    let own = ["request_id", "on_behalf_of_id", "principal_id"];
+    // A filter by a colleague names nobody's record.
+    let own = ["request_id", "on_behalf_of_id", "principal_id", "assigned_user_id"];
     for rule in proto::rules().filter(|rule| rule.http.is_some() && rule.package != "operations") {
         let input = proto::method(&rule.path).map(|method| method.input());
         let carries = input.is_some_and(|input| {
